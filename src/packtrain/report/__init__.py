@@ -1,0 +1,1 @@
+"""runs → tables, plots, one self-contained HTML page."""
