@@ -1,0 +1,1 @@
+"""config → linear, norm, rope, attention, feed_forward → block → llama; initialisation, loss"""
