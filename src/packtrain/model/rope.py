@@ -1,7 +1,7 @@
 """positions → angles → complex numbers → pairs of q and k turned
 
 Rotary position embeddings (Su et al., 2021, arXiv 2104.09864) in Meta's convention: the neighbours (x₀, x₁), (x₂, x₃),
-… of a head are the real and imaginary parts of complex numbers. Hugging Face pairs xᵢ with x at i + D/2 instead; the two
+… of a head are the real and imaginary parts of complex numbers. Hugging Face pairs dimension i with i + D/2; the two
 differ by a permutation of the rows of wq and wk.
 """
 
