@@ -1,0 +1,46 @@
+"""conf/data/*.yaml → DataConfig: which shards, in which proportions, in blocks of which length, for how many tokens"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from packtrain.errors import UserError
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """What a run trains on. `batch_tokens` and `tokens` count tokens over all ranks.
+
+    path: directory of packed shards (`packtrain pack`); None for data=text, where the shards are made from `input`.
+    weights: sampling proportion per domain; normalised to one, a domain of weight 0 is not read. Empty: every
+        domain of the shards by its number of tokens.
+    held_out: share of documents kept for validation where the documents do not say it themselves (data=text).
+    """
+
+    path: str | None
+    weights: dict[str, float]
+    sequence_length: int
+    vocab_size: int | None
+    tokens: int
+    batch_tokens: int
+    micro_batch: int
+    workers: int = 0
+    input: str | None = None
+    held_out: float = 0.05
+
+    def __post_init__(self) -> None:
+        for name in ("sequence_length", "tokens", "batch_tokens", "micro_batch"):
+            if getattr(self, name) < 1:
+                raise UserError(f"data.{name}={getattr(self, name)}: expected at least 1")
+        if self.vocab_size is not None and self.vocab_size < 1:
+            raise UserError(f"data.vocab_size={self.vocab_size}: expected at least 1, or null")
+        if self.workers < 0:
+            raise UserError(f"data.workers={self.workers}: expected 0 or more")
+        if not 0.0 < self.held_out < 1.0:
+            raise UserError(f"data.held_out={self.held_out}: expected a share between 0 and 1, both excluded")
+        for domain, weight in self.weights.items():
+            if not math.isfinite(weight) or weight < 0:
+                raise UserError(f"data.weights.{domain}={weight}: expected 0 or more")
+        if self.weights and not any(self.weights.values()):
+            raise UserError("data.weights: every weight is 0; give at least one domain a positive weight")

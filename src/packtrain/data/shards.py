@@ -1,0 +1,156 @@
+"""token lists ─write→ litdata chunks of one domain and split ─memory map→ blocks for training, documents for scoring
+
+The files are litdata's TokensLoader format, written by litdata and readable by its StreamingDataset. A chunk is
+`[items u32][offsets u32 × (items + 1)][tokens]` with one document (BOS … EOS) per item. They are read here through
+memory maps: any block by its number, in any order, across chunk borders (litdata's own reader drops each chunk's tail).
+"""
+
+from __future__ import annotations
+
+import json
+import warnings
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from packtrain.data.manifest import FileRecord, Split, check_file, file_sha256, load_manifest
+from packtrain.errors import Failure, UserError
+
+INDEX = "index.json"
+CHUNK_BYTES = 64 << 20
+DTYPES = {"no_header_tensor:20": np.uint16, "no_header_tensor:15": np.int32, "no_header_tensor:16": np.int32}
+
+
+def token_dtype(vocab_size: int) -> type[np.uint16] | type[np.int32]:
+    return np.uint16 if vocab_size <= 1 << 16 else np.int32
+
+
+def write_shards(directory: Path, documents: Iterable[tuple[list[int], int]], vocab_size: int) -> Split:
+    """(token ids with BOS and EOS, UTF-8 bytes of the text) per document → chunks in `directory`; their record.
+
+    Paths in the record are relative to the pack, two levels up. The bytes depend on the documents alone.
+    """
+    from litdata.streaming.item_loader import TokensLoader  # litdata takes a second to import; reading needs none of it
+    from litdata.streaming.writer import BinaryWriter
+
+    directory.mkdir(parents=True, exist_ok=True)
+    writer = BinaryWriter(str(directory), chunk_bytes=CHUNK_BYTES, item_loader=TokensLoader())
+    dtype = token_dtype(vocab_size)
+    n_documents = n_tokens = n_bytes = 0
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # one document beyond 64 MiB makes one larger chunk: all right
+        for ids, text_bytes in documents:
+            writer.add_item(n_documents, torch.from_numpy(np.array(ids, dtype=dtype)))
+            n_documents, n_tokens, n_bytes = n_documents + 1, n_tokens + len(ids), n_bytes + text_bytes
+        if n_documents:
+            writer.done()
+            writer.merge(1)
+    if n_documents:
+        index = json.loads((directory / INDEX).read_text())
+        index["updated_at"] = "0"  # litdata puts the clock here; the same documents must give the same bytes
+        (directory / INDEX).write_text(json.dumps(index, sort_keys=True))
+    pack = directory.parent.parent
+    files = {
+        path.relative_to(pack).as_posix(): FileRecord(path.stat().st_size, file_sha256(path))
+        for path in sorted(directory.iterdir())
+    }
+    return Split(n_documents, n_tokens, n_bytes, files)
+
+
+class Shards:
+    """The tokens of one domain and split as one long line, memory-mapped. `len` is the number of tokens."""
+
+    def __init__(self, pack: str | Path, domain: str, split: str) -> None:
+        self.pack, self.domain, self.split = Path(pack), domain, split
+        self.record: Split = getattr(load_manifest(pack).domain(domain), split)
+        for relative, file_record in self.record.files.items():
+            check_file(self.pack / relative, file_record)
+        self.directory = self.pack / domain / split
+        self._chunks: list[npt.NDArray[Any]] = []
+        self._offsets: list[npt.NDArray[np.int64]] = []  # of documents, in tokens, per chunk
+        self._starts = [0]
+        if self.record.documents:
+            self._open()
+
+    def _open(self) -> None:
+        path = self.directory / INDEX
+        try:
+            index = json.loads(path.read_text())
+            dtype = np.dtype(DTYPES[index["config"]["data_format"][0]])
+            chunks = [(str(c["filename"]), int(c["chunk_size"]), int(c["chunk_bytes"])) for c in index["chunks"]]
+        except (OSError, ValueError, KeyError, IndexError, TypeError):
+            raise Failure(f"{path}: shard index is damaged; pack again with overwrite=true") from None
+        for name, items, size in chunks:
+            path = self.directory / name
+            try:
+                if path.stat().st_size != size:
+                    raise Failure(f"{path}: shard is truncated; pack again with overwrite=true")
+                head = np.fromfile(path, dtype=np.uint32, count=items + 2)
+                body = np.memmap(path, dtype=dtype, mode="r", offset=head.nbytes)
+            except (OSError, ValueError) as error:
+                raise Failure(f"{path}: shard cannot be read ({error}); pack again with overwrite=true") from None
+            offsets = (head[1:].astype(np.int64) - head.nbytes) // dtype.itemsize
+            if len(head) != items + 2 or int(head[0]) != items or offsets[0] != 0 or offsets[-1] != len(body):
+                raise Failure(f"{path}: shard is damaged (its header does not fit); pack again with overwrite=true")
+            self._chunks.append(body)
+            self._offsets.append(offsets)
+            self._starts.append(self._starts[-1] + len(body))
+        if self._starts[-1] != self.record.tokens:
+            raise Failure(
+                f"{self.directory}: {self._starts[-1]} tokens, the manifest says {self.record.tokens}; "
+                "pack again with overwrite=true"
+            )
+
+    def __len__(self) -> int:
+        return self._starts[-1]
+
+    def tokens(self, start: int, count: int) -> torch.Tensor:
+        """Tokens start … start + count of the line, (count,) int64, across chunks where need be."""
+        out = np.empty(count, dtype=np.int64)
+        done = 0
+        while done < count:
+            chunk = bisect_right(self._starts, start + done) - 1
+            at = start + done - self._starts[chunk]
+            part = self._chunks[chunk][at : at + count - done]
+            out[done : done + len(part)] = part
+            done += len(part)
+        return torch.from_numpy(out)
+
+    def documents(self) -> Iterator[torch.Tensor]:
+        """Each document as (tokens,) int64, BOS and EOS included, in the order in which it was packed."""
+        for body, offsets in zip(self._chunks, self._offsets, strict=True):
+            for start, end in pairwise(offsets):
+                yield torch.from_numpy(body[start:end].astype(np.int64))
+
+
+class Blocks:
+    """The blocks of one domain: `[i]` is (T + 1,) int64, tokens i·T … i·T + T: T inputs and their T targets."""
+
+    def __init__(self, shards: Shards, sequence_length: int) -> None:
+        self.shards, self.sequence_length = shards, sequence_length
+
+    def __len__(self) -> int:
+        return max(0, len(self.shards) - 1) // self.sequence_length
+
+    def __getitem__(self, i: int) -> torch.Tensor:
+        if not 0 <= i < len(self):
+            raise IndexError(i)
+        return self.shards.tokens(i * self.sequence_length, self.sequence_length + 1)
+
+
+def open_blocks(pack: str | Path, domain: str, sequence_length: int) -> Blocks:
+    """The training blocks of a domain. Raises `UserError` (unknown domain), `Failure` (shard missing, truncated)."""
+    if sequence_length < 1:
+        raise UserError(f"sequence_length={sequence_length}: expected at least 1")
+    return Blocks(Shards(pack, domain, "train"), sequence_length)
+
+
+def held_out_documents(pack: str | Path, domain: str) -> Iterator[torch.Tensor]:
+    """Every held-out document of a domain, (tokens,) int64 with BOS and EOS; nothing is dropped or cut."""
+    return Shards(pack, domain, "held_out").documents()
