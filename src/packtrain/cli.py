@@ -1,0 +1,92 @@
+"""argv → command → Hydra composes conf/<command>.yaml → plain dict → settings.build → jobs.<command>.run
+
+Hydra and OmegaConf end in this file and its helpers cli_*.py: a job sees a frozen dataclass of plain values. Every way
+out is one line on stderr and an exit code: 0 well, 1 a failure, 2 a user's mistake, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+
+from packtrain import __version__, cli_help
+from packtrain.errors import Failure, UserError, did_you_mean
+
+OWN_WORDS = ("completion",)  # answered here, not by a job
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The program; returns its exit code. `argv` is without the program's name."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    try:
+        code = guarded(lambda: dispatch(arguments))
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:  # `packtrain runs | head`: the reader has left, and nobody wants to hear of it
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+
+
+def dispatch(arguments: list[str]) -> int:
+    """One command line to its exit code; exceptions pass through to `guarded`."""
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
+        print(cli_help.overview())
+        return 0
+    command, *rest = arguments
+    if command in ("--version", "-V"):
+        print(f"packtrain {__version__}")
+        return 0
+    if command in ("completion", "-sc", "--shell-completion"):
+        from packtrain import cli_completion
+
+        return cli_completion.answer(command, rest)
+    known = [*cli_help.commands(), *OWN_WORDS]
+    if command not in known:
+        kind = "option" if command.startswith("-") else "command"
+        raise UserError(f"unknown {kind} '{command}'{did_you_mean(command, known)}")
+    if "-h" in rest or "--help" in rest:
+        print(cli_help.command_page(command))
+        return 0
+    from packtrain import cli_compose  # imports Hydra: 0.2 s that the pages above need not pay
+
+    return cli_compose.run(command, rest, guarded)
+
+
+def guarded(action: Callable[[], int]) -> int:
+    """Runs `action`; whatever goes wrong becomes one line on stderr and an exit code."""
+    try:
+        return action()
+    except BrokenPipeError:
+        raise
+    except UserError as error:
+        return complain(error, 2)
+    except Failure as error:
+        return complain(error, 1)
+    except KeyboardInterrupt:
+        print("packtrain: interrupted", file=sys.stderr)
+        return 130
+    except OSError as error:  # a full disk, a folder without permission
+        what = error.strerror or str(error)
+        return complain(OSError(f"{what}: {error.filename}" if error.filename else what), 1, error)
+    except Exception as error:  # ours to mend: say where
+        traceback.print_exc()
+        return complain(RuntimeError(f"this is a bug in packtrain: {type(error).__name__}: {error}"), 1)
+
+
+def complain(message: BaseException, code: int, cause: BaseException | None = None) -> int:
+    """One line on stderr; the traceback too where PACKTRAIN_DEBUG or HYDRA_FULL_ERROR asks for it."""
+    if any(os.environ.get(name, "0") not in ("", "0") for name in ("PACKTRAIN_DEBUG", "HYDRA_FULL_ERROR")):
+        traceback.print_exception(cause or message)
+    print(f"packtrain: {' '.join(str(message).split())}", file=sys.stderr)
+    return code
+
+
+def entry() -> None:
+    """The console script."""
+    sys.exit(main())
+
+
+if __name__ == "__main__":
+    entry()
