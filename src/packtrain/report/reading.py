@@ -1,0 +1,145 @@
+"""run folder → config.yaml, metrics.csv, summary.json, evaluation.json, sample.txt → RunData, with what is missing
+
+A run that is still going, or was never evaluated, is read as far as it goes: what is absent is named, not crashed on.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from packtrain.errors import UserError, did_you_mean
+
+VALIDATION_LOSS = re.compile(r"^val(?:idation)?/(?:loss/(?P<last>[^/]+)|(?P<middle>[^/]+)/loss)$")
+REMEDIES = {
+    "metrics.csv": "no step was logged yet",
+    "summary.json": "training has not finished",
+    "evaluation.json": "packtrain evaluate checkpoint={path}",
+    "sample.txt": "packtrain generate checkpoint={path} output={path}/sample.txt",
+}
+
+
+@dataclass(frozen=True)
+class RunData:
+    """One run as read. `metrics` are the rows of metrics.csv, empty cells left out; `missing` are whole sentences."""
+
+    path: Path
+    config: dict[str, Any]
+    metrics: list[dict[str, float]]
+    summary: dict[str, Any]
+    evaluation: dict[str, Any]
+    sample: str | None
+    missing: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        return self.path.name
+
+    def curve(self, column: str) -> list[tuple[float, float]]:
+        """(tokens, value) of one column, in the order of the file."""
+        return [(row["tokens"], row[column]) for row in self.metrics if column in row and "tokens" in row]
+
+    def held_out_curves(self) -> dict[str, list[tuple[float, float]]]:
+        """domain → its held-out loss against tokens."""
+        columns = dict.fromkeys(column for row in self.metrics for column in row)
+        found = {column: VALIDATION_LOSS.match(column) for column in columns}
+        return {(m["last"] or m["middle"]): self.curve(column) for column, m in found.items() if m}
+
+
+def find_runs(names: Iterable[str], runs_dir: str | Path) -> list[Path]:
+    """The run folders meant by `names`: paths, or names under `runs_dir`; a sweep's folder stands for its members.
+
+    Raises `UserError` for what is no run, naming the nearest that is.
+    """
+    return [run for name in names for run in _find(name, Path(runs_dir))]
+
+
+def known_runs(runs_dir: Path) -> list[str]:
+    """Names under `runs_dir` that `find_runs` takes."""
+    if not runs_dir.is_dir():
+        return []
+    return sorted(child.name for child in runs_dir.iterdir() if child.is_dir() and (_is_run(child) or _members(child)))
+
+
+def read_run(path: Path) -> RunData:
+    """Everything the folder `path` holds. Raises `UserError` where it is no run or a file of it cannot be read."""
+    if not _is_run(path):
+        raise UserError(f"{path} is not a run folder: it has no config.yaml; give a folder that packtrain train wrote")
+    here = {name: path / name for name in REMEDIES}
+    missing = tuple(
+        f"no {name}: {remedy.format(path=path)}" for name, remedy in REMEDIES.items() if not here[name].is_file()
+    )
+    return RunData(
+        path=path,
+        config=_mapping(path / "config.yaml"),
+        metrics=_rows(here["metrics.csv"]),
+        summary=_mapping(here["summary.json"]),
+        evaluation=_mapping(here["evaluation.json"]),
+        sample=here["sample.txt"].read_text(encoding="utf-8", errors="replace")
+        if here["sample.txt"].is_file()
+        else None,
+        missing=missing,
+    )
+
+
+def _find(name: str, runs_dir: Path) -> list[Path]:
+    for candidate in (Path(name), runs_dir / name):
+        if _is_run(candidate):
+            return [candidate]
+        if members := _members(candidate):
+            return members
+    if Path(name).is_dir():
+        raise UserError(f"{name} is not a run folder: it has no config.yaml; give a folder that packtrain train wrote")
+    known = known_runs(runs_dir)
+    hint = did_you_mean(name, known) if known else "; train one first: packtrain train"
+    raise UserError(f"no run '{name}' in {runs_dir}{hint}")
+
+
+def _is_run(path: Path) -> bool:
+    return (path / "config.yaml").is_file()
+
+
+def _members(path: Path) -> list[Path]:
+    return sorted(child for child in path.iterdir() if _is_run(child)) if path.is_dir() else []
+
+
+def _mapping(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        return {}
+    try:
+        text = path.read_text(encoding="utf-8")
+        found = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(
+            f"{path} cannot be read ({reason}); delete it and run the command that wrote it again"
+        ) from None
+    if not isinstance(found, dict):
+        raise UserError(f"{path} holds no settings; is {path.parent} a run folder of packtrain?")
+    return found
+
+
+def _rows(path: Path) -> list[dict[str, float]]:
+    if not path.is_file():
+        return []
+    with path.open(newline="", encoding="utf-8", errors="replace") as lines:
+        return [{key: _number(cell) for key, cell in row.items() if _is_number(cell)} for row in csv.DictReader(lines)]
+
+
+def _is_number(cell: Any) -> bool:
+    try:
+        float(cell)
+    except (TypeError, ValueError):
+        return False
+    return True
+
+
+def _number(cell: str) -> float:
+    return float(cell)

@@ -1,0 +1,146 @@
+"""figures → aligned lines of text, for the terminal and, cell by cell, for the page
+
+Unknown is unknown: a figure that was not measured is a dash or is said in words, never a guess.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from packtrain.report.reading import RunData
+
+EVALUATION_HEADERS = ("held-out text", "loss", "perplexity", "bits/byte", "unigram", "xz -9", "vs unigram", "verdict")
+DASH = "–"
+
+
+def text_table(headers: Sequence[str], rows: Sequence[Sequence[str]], left: Sequence[int] = (0,)) -> str:
+    """Columns two spaces apart, numbers to the right, the columns numbered in `left` to the left."""
+    lines = [list(headers), *(list(row) for row in rows)]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(headers))]
+    aligned = [
+        "  ".join(
+            cell.ljust(width) if i in left else cell.rjust(width)
+            for i, (cell, width) in enumerate(zip(line, widths, strict=True))
+        ).rstrip()
+        for line in lines
+    ]
+    return "\n".join([aligned[0], "─" * max(map(len, aligned)), *aligned[1:]])
+
+
+def evaluation_rows(evaluation: Mapping[str, Any]) -> list[tuple[str, ...]]:
+    """One row per domain under `EVALUATION_HEADERS`, and the mean weighted as the mixture last."""
+    domains = [(name, figures) for name, figures in evaluation.get("domains", {}).items()]
+    if len(domains) > 1 and evaluation.get("weighted"):
+        domains.append(("weighted mean", evaluation["weighted"]))
+    return [
+        (
+            name,
+            number(row.get("loss"), 3),
+            number(row.get("perplexity"), 1),
+            number(row.get("bits_per_byte"), 3),
+            number(row.get("unigram_bits_per_byte"), 3),
+            number(row.get("xz_bits_per_byte"), 3),
+            percent(row.get("under_unigram_percent")),
+            verdict(row),
+        )
+        for name, row in domains
+    ]
+
+
+def evaluation_table(evaluation: Mapping[str, Any]) -> str:
+    return text_table(EVALUATION_HEADERS, evaluation_rows(evaluation), left=(0, 7))
+
+
+def verdict(figures: Mapping[str, Any]) -> str:
+    """Which of the baselines the model beats, in words; where xz is better it says so."""
+    unigram, xz = figures.get("under_unigram_percent"), figures.get("under_xz_percent")
+    if unigram is None or xz is None:
+        return DASH
+    if unigram <= 0:
+        return "worse than the unigram entropy" + ("" if xz > 0 else f"; xz is better by {-xz:.0f} %")
+    return f"beats both, xz by {xz:.0f} %" if xz > 0 else f"xz is still better, by {-xz:.0f} %"
+
+
+def summary_lines(run: RunData) -> list[tuple[str, str]]:
+    """(what, figure in words) of a run's training: size, speed, MFU, energy. Empty where training has not finished."""
+    summary = run.summary
+    if not summary:
+        return []
+    return [
+        ("model", f"{count(summary.get('parameters'))} parameters"),
+        ("trained", f"{count(summary.get('tokens'))} tokens in {count(summary.get('step'))} steps"),
+        ("time", duration(summary.get("wall_seconds"))),
+        ("train loss", number(summary.get("train_loss"), 3)),
+        ("speed", f"{count(summary.get('tokens_per_second'))} tokens/s, {mfu_words(summary)}"),
+        ("energy", energy_words(summary)),
+    ]
+
+
+def mfu_words(summary: Mapping[str, Any]) -> str:
+    """`MFU 41.0 % (6N, peak measured)`, or why there is none."""
+    if summary.get("mfu") is None:
+        return "MFU unknown (no peak FLOP/s is known for this machine)"
+    details = [str(summary["mfu_convention"])] if summary.get("mfu_convention") else []
+    if summary.get("peak_source"):
+        details.append(f"peak {summary['peak_source']}")
+    return f"MFU {100 * float(summary['mfu']):.1f} %" + (f" ({', '.join(details)})" if details else "")
+
+
+def energy_words(summary: Mapping[str, Any]) -> str:
+    """`0.0053 kWh, 2.0 gCO2eq (rated)`: the word measured, rated or guessed always stands beside the figure."""
+    energy = summary.get("energy_kwh")
+    if energy is None:
+        return "not recorded"
+    carbon = summary.get("co2eq_g")
+    carbon_words = f", {float(carbon):.3g} gCO2eq" if carbon is not None else ""
+    return f"{float(energy):.3g} kWh{carbon_words} ({summary.get('energy_source') or 'source not recorded'})"
+
+
+def comparison_table(runs: Sequence[RunData]) -> str:
+    """Several runs side by side: size, tokens, loss, bits per byte, speed, energy."""
+    return text_table(COMPARISON_HEADERS, comparison_rows(runs))
+
+
+COMPARISON_HEADERS = ("run", "parameters", "tokens", "train loss", "held-out loss", "bits/byte", "tokens/s", "kWh")
+
+
+def comparison_rows(runs: Sequence[RunData]) -> list[tuple[str, ...]]:
+    return [
+        (
+            run.name,
+            count(run.summary.get("parameters")),
+            count(run.summary.get("tokens")),
+            number(run.summary.get("train_loss"), 3),
+            number(run.evaluation.get("weighted", {}).get("loss"), 3),
+            number(run.evaluation.get("weighted", {}).get("bits_per_byte"), 3),
+            count(run.summary.get("tokens_per_second")),
+            DASH if run.summary.get("energy_kwh") is None else f"{float(run.summary['energy_kwh']):.3g}",
+        )
+        for run in runs
+    ]
+
+
+def number(value: Any, digits: int) -> str:
+    """A figure with `digits` decimals; a dash where there is none."""
+    return f"{float(value):.{digits}f}" if isinstance(value, (int, float)) and math.isfinite(value) else DASH
+
+
+def percent(value: Any) -> str:
+    return f"{-float(value):+.0f} %" if isinstance(value, (int, float)) else DASH
+
+
+def count(value: Any) -> str:
+    """A whole number in groups of three: 4 194 304."""
+    if not isinstance(value, (int, float)) or not math.isfinite(value):
+        return DASH
+    return f"{round(value):,}".replace(",", " ")
+
+
+def duration(seconds: Any) -> str:
+    if not isinstance(seconds, (int, float)):
+        return DASH
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else f"{rest} s"
