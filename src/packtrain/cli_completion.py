@@ -1,6 +1,6 @@
 """the shell asks (COMP_LINE) → the command's names, then Hydra's own completion of its keys and choices
 
-    eval "$(packtrain completion bash)"      # bash and zsh; fish: packtrain completion fish | source
+eval "$(packtrain completion bash)"      # bash and zsh; fish: packtrain completion fish | source
 """
 
 from __future__ import annotations

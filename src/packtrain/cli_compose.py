@@ -1,8 +1,8 @@
 """(command, overrides) → composed configuration → typed job → run, once or for every member of a sweep
 
-    packtrain train model=1m            one job
-    packtrain train -m model=1m,5m      one job after the other, each in runs/NAME/<its overrides>
-    packtrain train --cfg job           the configuration, nothing run
+packtrain train model=1m            one job
+packtrain train -m model=1m,5m      one job after the other, each in runs/NAME/<its overrides>
+packtrain train --cfg job           the configuration, nothing run
 """
 
 from __future__ import annotations
@@ -126,7 +126,9 @@ def instantiate(group: str, entries: dict[str, Any] | None) -> dict[str, Any]:
         if entry is None:
             continue
         if not isinstance(entry, dict) or "_target_" not in entry:
-            raise UserError(f"{group}.{name}: expected a group of settings with a _target_ (a class to import), or null")
+            raise UserError(
+                f"{group}.{name}: expected a group of settings with a _target_ (a class to import), or null"
+            )
         try:
             made[name] = hydra.utils.instantiate(entry, _convert_="all")
         except InstantiationException as error:

@@ -13,6 +13,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
+from packtrain.cli_help import BASE
 from packtrain.errors import did_you_mean
 
 
@@ -43,7 +44,7 @@ def _unreadable(error: OverrideParseException) -> str:
 
 def _missing_choice(path: str, options: list[str]) -> str:
     group, _, choice = path.rpartition("/")
-    return f"{group}={choice}{did_you_mean(choice, options)}"
+    return f"{group}={choice}{did_you_mean(choice, [option for option in options if option != BASE])}"
 
 
 def _unknown_key(command: str, engine: Hydra, overrides: Sequence[str]) -> str | None:
@@ -86,7 +87,7 @@ def _fault(cfg: DictConfig, key: str, groups: list[str]) -> str | None:
             return f"unknown key '{key}': '{'.'.join(parts[:depth])}' has no parts"
         names = [str(name) for name in node if depth or name != "hydra"]
         if part not in names:
-            return f"unknown key '{key}'{did_you_mean(part, [*names, *groups] if depth == 0 else names)}"
+            return f"unknown key '{key}'{did_you_mean(part, {*names, *groups} if depth == 0 else names)}"
         node = OmegaConf.to_container(node, resolve=False) and node._get_node(part)
         if isinstance(node, DictConfig) and (node._is_none() or node._is_interpolation() or node._is_missing()):
             return None

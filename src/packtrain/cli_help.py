@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 
+BASE = "base"  # conf/<group>/base.yaml is what the group's choices share, and no choice itself
 EXAMPLES = {
     "train": ("packtrain train model=1m data=python", "packtrain train -m model=1m,5m name=sizes"),
     "plan": ("packtrain plan model=65b cluster=llama_paper", "packtrain plan model=7b format=json"),
@@ -54,7 +55,8 @@ def choices(group: str) -> list[str]:
         folder = folder / part
     if not folder.is_dir():
         return []
-    return sorted(item.name[:-5] for item in folder.iterdir() if item.name.endswith(".yaml"))
+    names = (item.name[:-5] for item in folder.iterdir() if item.name.endswith(".yaml"))
+    return sorted(name for name in names if name != BASE)
 
 
 def overview() -> str:
@@ -64,7 +66,7 @@ def overview() -> str:
     lines = ["packtrain: LLaMA, from raw text to a trained, evaluated model", ""]
     lines += ["usage: packtrain COMMAND [key=value …]", "", "commands:"]
     lines += [f"  {name:{width}}  {purpose(text)}" for name, text in texts.items()]
-    lines += [f"  {'completion':{width}}  tab completion: eval \"$(packtrain completion bash|zsh|fish)\"", ""]
+    lines += [f'  {"completion":{width}}  tab completion: eval "$(packtrain completion bash|zsh|fish)"', ""]
     lines += ["packtrain COMMAND --help lists its keys, packtrain --version the version."]
     return "\n".join(lines)
 

@@ -1,6 +1,6 @@
 """every check → ok | note | problem, one line each, a problem with its remedy
 
-    packtrain doctor          exit 1 where something must be mended before training
+packtrain doctor          exit 1 where something must be mended before training
 """
 
 from __future__ import annotations
@@ -127,7 +127,9 @@ def check_lightning(job: DoctorJob) -> Finding:
     if version is None:
         return Finding("lightning", "problem", "not installed", "pip install 'lightning>=2.6.4'")
     if tuple(int(part) for part in version.split(".")[:3] if part.isdigit()) < (2, 6, 4):
-        return Finding("lightning", "problem", f"{version} (2.6.2 and 2.6.3 were withdrawn)", "pip install -U lightning")
+        return Finding(
+            "lightning", "problem", f"{version} (2.6.2 and 2.6.3 were withdrawn)", "pip install -U lightning"
+        )
     return Finding("lightning", "ok", version)
 
 
@@ -140,7 +142,9 @@ def check_litdata(job: DoctorJob) -> Finding:
 
 def check_slurm(job: DoctorJob) -> Finding:
     path = shutil.which("sbatch")
-    return Finding("slurm", "ok", path) if path else Finding("slurm", "note", "no sbatch here: jobs run on this machine")
+    return (
+        Finding("slurm", "ok", path) if path else Finding("slurm", "note", "no sbatch here: jobs run on this machine")
+    )
 
 
 def check_disk(job: DoctorJob) -> Finding:
