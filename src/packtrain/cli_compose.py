@@ -126,9 +126,7 @@ def instantiate(group: str, entries: dict[str, Any] | None) -> dict[str, Any]:
         if entry is None:
             continue
         if not isinstance(entry, dict) or "_target_" not in entry:
-            raise UserError(
-                f"{group}.{name}: expected a group of settings with a _target_ (a class to import), or null"
-            )
+            raise UserError(f"{group}.{name}: expected null or a group of settings with _target_, a class to import")
         try:
             made[name] = hydra.utils.instantiate(entry, _convert_="all")
         except InstantiationException as error:
@@ -147,7 +145,7 @@ def sweep(engine: Hydra, command: str, overrides: list[str], guarded: Guard) -> 
 
     def member(cfg: DictConfig) -> int:
         hydra_cfg = HydraConfig.get()
-        params = OmegaConf.select(hydra_cfg, "sweeper.params") or {}
+        params = hydra_cfg.sweeper.get("params") or {}
         own = list(hydra_cfg.overrides.task)
         folder = member_folder(own, swept | {str(key) for key in params})
         print(f"packtrain: {' '.join([command, *own])}", file=sys.stderr)

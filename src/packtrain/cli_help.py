@@ -1,4 +1,4 @@
-"""conf/*.yaml → the help pages: what a command does, its keys with their defaults and comments, its groups with their choices
+"""conf/*.yaml → the help pages: what a command does, its keys with defaults and comments, its groups with choices
 
 Read from the files themselves, so that the pages cannot differ from what runs. No Hydra: it answers at once.
 """

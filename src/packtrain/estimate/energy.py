@@ -2,8 +2,8 @@
 
     Wh = GPU-hours × watts per GPU × PUE        tCO2eq = MWh × 0.385
 
-PUE (power usage effectiveness) is the facility's energy over its computers': 1.1 in the paper. 0.385 kg CO2eq per kWh is
-the average of the United States that the paper takes for every model, wherever it was trained.
+PUE (power usage effectiveness) is the facility's energy over its computers': 1.1 in the paper. 0.385 kg CO2eq per kWh
+is the average of the United States that the paper takes for every model, wherever it was trained.
 """
 
 from __future__ import annotations

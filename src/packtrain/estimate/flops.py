@@ -1,10 +1,10 @@
 """model shape → FLOPs per trained token, by either of two conventions → model FLOPs utilisation
 
-Both count a multiply and an add as two, and forward + backward as three times the forward. Neither counts recomputation.
+Both count a multiply and an add as two, and forward + backward as three times the forward; recomputing is not counted.
 
     6N            6 · N, N = all parameters. The shorthand of Kaplan et al. (2020, arXiv 2001.08361, §2.1).
-    6N+attention  6 · (N − input embedding) + 12 · layers · width · T: a look-up multiplies nothing, the attention scores
-                  and their sum over values do; the causal half is not taken off (PaLM, 2022, arXiv 2204.02311, app. B).
+    6N+attention  6 · (N − input embedding) + 12 · layers · width · T: a look-up multiplies nothing, the attention
+                  scores and their sum over values do; the causal half is not taken off (PaLM, arXiv 2204.02311, B).
 
 LLaMA-65B at 380 tokens/s on an A100 is 47.7 % by the first and 49.5 % by the second: a number of this kind means
 nothing without its convention.
@@ -34,7 +34,7 @@ def flops_per_token(config: ModelConfig, sequence_length: int, convention: str =
 
 
 def mfu(tokens: float, seconds: float, flops_per_token: float, peak_flops: float | None) -> float | None:
-    """Model FLOPs utilisation, between 0 and 1: the FLOPs that the model needed over those the hardware could have done.
+    """Model FLOPs utilisation, 0 to 1: the FLOPs that the model needed over those the hardware could have done.
 
     `tokens` trained in `seconds` on hardware of `peak_flops` FLOP/s in all (every GPU together). None where the peak
     is unknown or no time has passed.

@@ -1,4 +1,4 @@
-"""a GPU's name → its peak FLOP/s, memory and rated power, each with its source; an unknown name → None, never a guess"""
+"""a GPU's name → its peak FLOP/s, memory and rated power with their source; an unknown name → None, never a guess"""
 
 from __future__ import annotations
 
@@ -36,9 +36,7 @@ TABLE: dict[str, Gpu] = {
         Gpu("a100-80gb-pcie", 312e12, 80, 300, r"(NVIDIA )?A100 80GB PCIe", A100),
         Gpu("h100", 989.4e12, 80, 700, r"(NVIDIA )?H100 80GB HBM3", H100),
         Gpu("h100-pcie", 756e12, 80, 350, r"(NVIDIA )?H100 PCIe", H100),
-        Gpu(
-            "h200", 989.4e12, 141, 700, r"(NVIDIA )?H200", "NVIDIA H200 datasheet (2024): SXM; dense is half of sparse"
-        ),
+        Gpu("h200", 989.4e12, 141, 700, r"(NVIDIA )?H200", "NVIDIA H200 datasheet (2024), SXM: half of sparse"),
         Gpu("b200", 2250e12, 180, 1000, r"(NVIDIA )?B200", "NVIDIA HGX B200 datasheet (2025): an eighth of 18 PFLOP/s"),
         Gpu("mi300x", 1307.4e12, 192, 750, r"AMD Instinct MI300X.*", "AMD Instinct MI300X data sheet (2023)"),
         Gpu(

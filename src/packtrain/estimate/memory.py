@@ -1,7 +1,7 @@
 """model shape → bytes of weights, gradients, optimiser and activations, on one GPU of a fully sharded group
 
-Training here keeps fp32 weights and casts to bf16 to compute, so a parameter costs 4 + 4 + 8 = 16 bytes: weight, gradient
-and Adam's two moments (the accounting of ZeRO, arXiv 1910.02054, §3.1, without the separate bf16 copy).
+Training here keeps fp32 weights and casts to bf16 to compute, so a parameter costs 4 + 4 + 8 = 16 bytes: weight,
+gradient and Adam's two moments (the accounting of ZeRO, arXiv 1910.02054, §3.1, without the separate bf16 copy).
 """
 
 from __future__ import annotations

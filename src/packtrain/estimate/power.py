@@ -133,7 +133,8 @@ def rapl_zones(root: Path = POWERCAP) -> list[Path]:
     for zone in sorted(root.glob("intel-rapl:*")):
         try:
             if zone.name.count(":") == 1 and (zone / "name").read_text().strip().startswith("package"):
-                _number(zone / "energy_uj"), _number(zone / "max_energy_range_uj")
+                for counter in ("energy_uj", "max_energy_range_uj"):
+                    _number(zone / counter)
                 zones.append(zone)
         except (OSError, ValueError):  # readable by root only on most distributions
             continue

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 SECONDS_PER_HOUR, SECONDS_PER_DAY = 3600.0, 86400.0
 
-# LLaMA-65B: about 380 tokens/s on each A100-80GB (arXiv 2302.13971, §2.4), which is this by the convention 6N+attention.
+# LLaMA-65B: about 380 tokens/s on each A100-80GB (arXiv 2302.13971, §2.4), which is this by 6N+attention.
 PAPER_MFU = 0.495
 
 
