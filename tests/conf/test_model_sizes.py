@@ -1,0 +1,84 @@
+"""conf/model/*.yaml: every size composes, and the counts in its comment are the true ones"""
+
+from __future__ import annotations
+
+import importlib.resources
+import re
+
+import pytest
+import torch
+from hydra import compose, initialize_config_module
+from omegaconf import OmegaConf
+
+from packtrain.model.config import ModelConfig, parameter_count
+from packtrain.model.llama import Llama
+from packtrain.settings import build
+
+LADDER = ["1m", "5m", "15m", "60m", "150m", "400m", "1b"]
+PUBLISHED = {
+    "7b": (6_738_415_616, 3.0e-4, 1_000_000_000_000),
+    "13b": (13_015_864_320, 3.0e-4, 1_000_000_000_000),
+    "33b": (32_528_943_616, 1.5e-4, 1_400_000_000_000),
+    "65b": (65_285_660_672, 1.5e-4, 1_400_000_000_000),
+}
+COMMENT = re.compile(r"# parameters: ([\d ]+) with vocabulary ([\d ]+); ([\d ]+) with ([\d ]+)$", re.MULTILINE)
+
+
+def composed(size: str, vocab_size: int = 32_000) -> ModelConfig:
+    with initialize_config_module("packtrain.conf", version_base="1.3"):
+        cfg = compose(overrides=[f"+model={size}", f"+data.vocab_size={vocab_size}"])
+    return build(ModelConfig, OmegaConf.to_container(cfg.model, resolve=True), "model")  # pyright: ignore[reportArgumentType]
+
+
+def test_these_are_all_sizes() -> None:
+    files = {path.name for path in importlib.resources.files("packtrain.conf").joinpath("model").iterdir()}
+    assert files == {f"{size}.yaml" for size in [*LADDER, *PUBLISHED, "base"]}
+
+
+@pytest.mark.parametrize("size", PUBLISHED)
+def test_a_published_size_has_exactly_the_parameters_of_the_paper(size: str) -> None:
+    config = composed(size)
+    with torch.device("meta"):
+        model = Llama(config)
+    assert sum(parameter.numel() for parameter in model.parameters()) == PUBLISHED[size][0]
+    assert parameter_count(config) == PUBLISHED[size][0]
+
+
+@pytest.mark.parametrize("size", PUBLISHED)
+def test_a_published_size_trains_as_the_paper_did(size: str) -> None:
+    config = composed(size)
+    assert config.recipe is not None
+    assert (config.recipe.learning_rate, config.recipe.tokens) == PUBLISHED[size][1:]
+    assert (config.recipe.batch_tokens, config.recipe.warmup_steps) == (4_194_304, 2_000)
+    assert (config.max_sequence_length, config.rope_theta, config.norm_eps) == (2048, 10_000.0, 1e-6)
+
+
+@pytest.mark.parametrize("size", [*LADDER, *PUBLISHED])
+def test_the_counts_in_the_comment_are_exact(size: str) -> None:
+    text = importlib.resources.files("packtrain.conf").joinpath("model", f"{size}.yaml").read_text(encoding="utf-8")
+    found = COMMENT.search(text)
+    assert found is not None
+    count, vocabulary, other_count, other_vocabulary = (int(group.replace(" ", "")) for group in found.groups())
+    assert {vocabulary, other_vocabulary} == {4_096, 32_000}
+    assert parameter_count(composed(size, vocabulary)) == count
+    assert parameter_count(composed(size, other_vocabulary)) == other_count
+
+
+@pytest.mark.parametrize("size", [*LADDER, *PUBLISHED])
+def test_a_name_tells_the_size_and_the_recipe_divides(size: str) -> None:
+    config = composed(size, 4_096 if size in ("1m", "5m") else 32_000)
+    assert config.name == size
+    nominal = int(size[:-1]) * {"m": 10**6, "b": 10**9}[size[-1]]
+    assert abs(parameter_count(config) / nominal - 1) < 0.1
+    assert 32 <= config.head_dim <= 128
+    assert config.recipe is not None
+    assert config.recipe.batch_tokens % 2048 == 0
+    assert config.recipe.warmup_steps < config.recipe.tokens // config.recipe.batch_tokens
+    if size in LADDER:
+        assert 15 < config.recipe.tokens / parameter_count(config) < 25
+
+
+def test_smaller_models_learn_at_higher_rates() -> None:
+    recipes = [composed(size).recipe for size in [*LADDER, *PUBLISHED]]
+    rates = [recipe.learning_rate for recipe in recipes if recipe is not None]
+    assert rates == sorted(rates, reverse=True)
