@@ -79,12 +79,12 @@ def test_a_configuration_survives_the_checkpoint_as_plain_values() -> None:
 
 
 def test_an_unknown_key_is_named_with_the_nearest() -> None:
-    with pytest.raises(UserError, match="'model.n_layer'; did you mean 'n_layers'"):
+    with pytest.raises(UserError, match=r"'model\.n_layer'; did you mean 'n_layers'"):
         build(ModelConfig, {"dim": 64, "n_layer": 2, "n_heads": 4}, "model")
 
 
 def test_a_wrong_type_is_answered_with_the_expected_one() -> None:
-    with pytest.raises(UserError, match="model.dim='wide': expected integer"):
+    with pytest.raises(UserError, match=r"model\.dim='wide': expected integer"):
         build(ModelConfig, {"dim": "wide", "n_layers": 2, "n_heads": 4}, "model")
 
 
