@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.resources
 import re
+from pathlib import Path
 
 import pytest
 import torch
@@ -82,3 +83,22 @@ def test_smaller_models_learn_at_higher_rates() -> None:
     recipes = [composed(size).recipe for size in [*LADDER, *PUBLISHED]]
     rates = [recipe.learning_rate for recipe in recipes if recipe is not None]
     assert rates == sorted(rates, reverse=True)
+
+
+@pytest.mark.parametrize("size", [*LADDER, *PUBLISHED])
+def test_the_table_of_the_documentation_is_the_configuration(size: str) -> None:
+    page = Path(__file__).parents[2] / "docs" / "model.md"
+    row = next(line for line in page.read_text(encoding="utf-8").splitlines() if line.startswith(f"| {size} |"))
+    cells = [cell.strip().replace(" ", "") for cell in row.strip("|").split("|")]
+    config = composed(size)
+    assert config.recipe is not None
+    sizes = [config.dim, config.n_layers, config.n_heads, config.hidden_dim]
+    counts = [parameter_count(composed(size, 4_096)), parameter_count(config)]
+    assert [int(cell) for cell in cells[1:7]] == sizes + counts
+    rate, batch, tokens, warmup = cells[7:]
+    assert (float(rate), int(batch), int(warmup)) == (
+        config.recipe.learning_rate,
+        config.recipe.batch_tokens,
+        config.recipe.warmup_steps,
+    )
+    assert round(float(tokens[:-1]) * {"M": 10**6, "B": 10**9, "T": 10**12}[tokens[-1]]) == config.recipe.tokens

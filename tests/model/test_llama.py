@@ -52,9 +52,8 @@ def test_bf16_computes_near_fp32_and_keeps_parameters_and_gradients_in_fp32() ->
 def test_parameters_bear_the_names_of_the_release() -> None:
     with torch.device("meta"):
         names = set(Llama(CONFIG).state_dict())
-    layer = {f"attention.{w}.weight" for w in ("wq", "wk", "wv", "wo")} | {
-        f"feed_forward.w{i}.weight" for i in (1, 2, 3)
-    }
+    layer = {f"attention.{w}.weight" for w in ("wq", "wk", "wv", "wo")}
+    layer |= {f"feed_forward.{w}.weight" for w in ("w1", "w2", "w3")}
     layer |= {"attention_norm.weight", "ffn_norm.weight"}
     whole = {"tok_embeddings.weight", "norm.weight", "output.weight"}
     assert names == whole | {f"layers.{i}.{name}" for i in range(2) for name in layer}
