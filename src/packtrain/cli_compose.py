@@ -115,6 +115,8 @@ def perform(command: str, cfg: DictConfig) -> int:
     job = settings.build(job_class, values)
     held = {field.name for field in dataclasses.fields(job_class)}
     made = {name: instantiate(name, values.get(name)) for name in OPEN_SETS if name in held}
+    if "composed" in held:  # a job that keeps a record of its configuration gets it as it was composed
+        made["composed"] = values
     module.run(dataclasses.replace(job, **made) if made else job)
     return 0
 

@@ -18,7 +18,6 @@ EXAMPLES = {
 }
 FLAGS = """\
   key=value               any key of the configuration, e.g. optim.weight_decay=0.05
-  experiment=NAME         a named set of settings from conf/experiment
   -m, --multirun          one job for every combination of comma-separated values
   --cfg job [--resolve]   show the configuration and run nothing (-p KEY: only that part)
   --info                  where the configuration comes from
@@ -89,7 +88,10 @@ def command_page(command: str) -> str:
         lines += [f"  (the keys of the groups: packtrain {command} --cfg job)"] if page.groups else []
         lines.append("")
     examples = EXAMPLES.get(command, (f"packtrain {command} --cfg job", f"packtrain {command} --help"))
-    return "\n".join([*lines, "flags:", FLAGS, "", "examples:", *(f"  {example}" for example in examples)])
+    lines.append("flags:")
+    if any(group == "experiment" for group, _, _ in page.groups):
+        lines.append("  experiment=NAME         a named set of settings from conf/experiment")
+    return "\n".join([*lines, FLAGS, "", "examples:", *(f"  {example}" for example in examples)])
 
 
 def read_page(text: str) -> Page:

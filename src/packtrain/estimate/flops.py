@@ -1,4 +1,4 @@
-"""model shape → FLOPs per trained token, by either of two conventions → model FLOPs utilisation
+"""model shape → FLOPs per trained token, by either of two conventions
 
 Both count a multiply and an add as two, and forward + backward as three times the forward; recomputing is not counted.
 
@@ -31,14 +31,3 @@ def flops_per_token(config: ModelConfig, sequence_length: int, convention: str =
         attention = 12.0 * config.n_layers * config.dim * sequence_length
         return 6.0 * (everything - input_embedding) + attention
     raise UserError(f"convention={convention}{did_you_mean(convention, CONVENTIONS)}")
-
-
-def mfu(tokens: float, seconds: float, flops_per_token: float, peak_flops: float | None) -> float | None:
-    """Model FLOPs utilisation, 0 to 1: the FLOPs that the model needed over those the hardware could have done.
-
-    `tokens` trained in `seconds` on hardware of `peak_flops` FLOP/s in all (every GPU together). None where the peak
-    is unknown or no time has passed.
-    """
-    if peak_flops is None or peak_flops <= 0 or seconds <= 0:
-        return None
-    return tokens * flops_per_token / (seconds * peak_flops)

@@ -11,33 +11,14 @@ from typing import Any, Literal
 
 from packtrain.data.config import DataConfig
 from packtrain.errors import UserError
+from packtrain.estimate.cluster import ClusterConfig
 from packtrain.estimate.energy import co2eq_tonnes, gpu_energy_mwh
 from packtrain.estimate.flops import Convention, flops_per_token
 from packtrain.estimate.hardware import Gpu, by_name
 from packtrain.estimate.memory import training_memory
-from packtrain.estimate.time import PAPER_MFU, duration, tokens_per_second
+from packtrain.estimate.throughput import PAPER_MFU, tokens_per_second
+from packtrain.estimate.time import duration
 from packtrain.model.config import ModelConfig, non_embedding_parameters, parameter_count
-
-
-@dataclass(frozen=True)
-class ClusterConfig:
-    """`gpu` names a row of the hardware table; `power_watts` of one GPU, None as rated."""
-
-    nodes: int = 1
-    gpus_per_node: int = 1
-    gpu: str | None = None
-    power_watts: float | None = None
-    pue: float = 1.1
-    kg_co2_per_kwh: float = 0.385
-
-    def __post_init__(self) -> None:
-        for name in ("nodes", "gpus_per_node"):
-            if getattr(self, name) < 1:
-                raise UserError(f"cluster.{name}={getattr(self, name)}: expected at least 1")
-        if self.pue < 1:
-            raise UserError(f"cluster.pue={self.pue}: expected at least 1, a facility uses no less than its computers")
-        if self.kg_co2_per_kwh < 0 or (self.power_watts is not None and self.power_watts <= 0):
-            raise UserError("cluster.power_watts and cluster.kg_co2_per_kwh: expected positive numbers")
 
 
 @dataclass(frozen=True)
@@ -68,7 +49,7 @@ def run(job: PlanJob) -> None:
 def make_plan(job: PlanJob) -> dict[str, Any]:
     """Every figure of the plan; None where it hangs on something unknown, and `unknown` says on what."""
     model, data, cluster = job.model, job.data, job.cluster
-    gpus = cluster.nodes * cluster.gpus_per_node
+    gpus = cluster.gpus
     gpu = by_name(cluster.gpu) if cluster.gpu else None
     memory = training_memory(model, gpus, job.sequences_per_gpu * data.sequence_length, job.precision)
     flops = {name: flops_per_token(model, data.sequence_length, name) for name in ("6N", "6N+attention")}
