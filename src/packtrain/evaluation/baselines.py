@@ -1,6 +1,6 @@
 """the same held-out text → what knows no model: token frequencies (unigram), a general compressor (xz -9)
 
-Two honest yardsticks in bits per byte. A model that is not clearly below the unigram entropy has learnt frequencies only;
+Two honest yardsticks in bits per byte. A model not clearly below the unigram entropy has learnt frequencies only;
 `xz` has no training data, but finds every repetition inside the text itself, so a small model may well lose to it.
 """
 

@@ -1,4 +1,4 @@
-"""Score + text + baselines → one row per domain → their mean weighted as the mixture → plain figures for evaluation.json"""
+"""Score + baselines → one row per domain → the mean weighted as the mixture → plain figures for evaluation.json"""
 
 from __future__ import annotations
 
@@ -49,7 +49,9 @@ def compare(results: Mapping[str, DomainResult], weights: Mapping[str, float]) -
     for name, result in results.items():
         figures = result.figures()
         domains[name] = {"weight": share[name], **figures, **against_baselines(figures)}
-    mean = {figure: sum(share[name] * domains[name][figure] for name in results) for figure in FIGURES}
+    mean: dict[str, float] = {
+        figure: sum(share[name] * domains[name][figure] for name in results) for figure in FIGURES
+    }
     mean["perplexity"] = Score(nats=mean["loss"], tokens=1).perplexity
     return {"domains": domains, "weighted": {**mean, **against_baselines(mean)}}
 

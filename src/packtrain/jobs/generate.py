@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
+import hashlib
+import json
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from packtrain.checkpoint.directory import resolve
+from packtrain.checkpoint.directory import read_meta, resolve
 from packtrain.checkpoint.load import load_model
 from packtrain.errors import UserError
 from packtrain.inference.generation import GenerationConfig, generate
 from packtrain.model.compute import DTYPES, Precision, pick_device
+from packtrain.report.reading import read_run
 from packtrain.tokenizer.tokenizer import Tokenizer
 
 
@@ -19,7 +24,8 @@ class GenerateJob:
     """`packtrain generate`: continue `prompt` with the model of `checkpoint` (a run folder or one checkpoint).
 
     tokenizer: None takes the run's own.  context: tokens the model looks back on, None what it was trained on.
-    output: a file that also gets prompt and continuation; one that is there is kept unless `overwrite`.
+    output: a file that also gets prompt and continuation, and beside it OUTPUT.json says what it was made from. A file
+    that is there is kept unless `overwrite`; made from the same, it is done.
     """
 
     checkpoint: str
@@ -39,13 +45,18 @@ class GenerateJob:
 
 def run(job: GenerateJob) -> None:
     """Prints the prompt and its continuation. Notes go to stderr, so that stdout is the text alone."""
-    if job.output and Path(job.output).exists() and not job.overwrite:
-        raise UserError(f"{job.output} exists; give another output=, or overwrite=true")
     device = pick_device(job.device)
     path = resolve(job.checkpoint, say=_say)
+    source = made_from(job, read_meta(path))
+    if job.output and Path(job.output).exists() and not job.overwrite:
+        if not is_made_from(Path(job.output), source):
+            raise UserError(f"{job.output} exists; give another output=, or overwrite=true")
+        print(Path(job.output).read_text(encoding="utf-8"), end="")
+        _say(f"{job.output} is done: same checkpoint, same settings (overwrite=true writes it again)")
+        return
     model, meta = load_model(path, DTYPES[job.precision], str(device))
     tokenizer = load_tokenizer(job.tokenizer, path, meta["tokenizer_fingerprint"])
-    trained = meta.get("sequence_length") or model.config.max_sequence_length
+    trained = trained_length(path) or model.config.max_sequence_length
     config = GenerationConfig(
         job.max_new_tokens, job.temperature, job.top_p, job.top_k, job.seed, job.context or trained
     )
@@ -56,8 +67,39 @@ def run(job: GenerateJob) -> None:
         print(piece, end="", flush=True)
     print()
     if job.output:
-        Path(job.output).parent.mkdir(parents=True, exist_ok=True)
-        Path(job.output).write_text(text + "\n", encoding="utf-8")
+        write(Path(job.output), text + "\n", source)
+
+
+def write(output: Path, text: str, source: dict[str, Any]) -> None:
+    """The text, and beside it what it was made from."""
+    output.parent.mkdir(parents=True, exist_ok=True)
+    output.write_text(text, encoding="utf-8", newline="")
+    note = {"made_from": source, "text_sha256": hashlib.sha256(output.read_bytes()).hexdigest()}
+    output.with_name(output.name + ".json").write_text(json.dumps(note, indent=1) + "\n", encoding="utf-8")
+
+
+def made_from(job: GenerateJob, meta: dict[str, Any]) -> dict[str, Any]:
+    """All that the text depends on."""
+    apart = ("checkpoint", "device", "tokenizer", "output", "overwrite")
+    settings = {key: value for key, value in dataclasses.asdict(job).items() if key not in apart}
+    return {**settings, "model_sha256": meta["files"]["model.safetensors"]["sha256"]}
+
+
+def is_made_from(output: Path, source: dict[str, Any]) -> bool:
+    """Whether `output` is the text that was written for `source`, and nobody changed it since."""
+    try:
+        note = json.loads(output.with_name(output.name + ".json").read_text(encoding="utf-8"))
+        untouched = note["text_sha256"] == hashlib.sha256(output.read_bytes()).hexdigest()
+        return untouched and note["made_from"] == source
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
+def trained_length(checkpoint: Path) -> int | None:
+    """The sequence length that the checkpoint's run was trained with, where the run is still around it."""
+    run_dir = checkpoint.parent.parent
+    config = read_run(run_dir).config if (run_dir / "config.yaml").is_file() else {}
+    return config.get("data", {}).get("sequence_length")
 
 
 def load_tokenizer(given: str | None, checkpoint: Path, fingerprint: str) -> Tokenizer:

@@ -1,0 +1,149 @@
+"""packtrain evaluate: checkpoint + held-out shards → loss, bits per byte beside two baselines → evaluation.json"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from packtrain.checkpoint.directory import read_meta, resolve
+from packtrain.checkpoint.load import load_model
+from packtrain.data.manifest import Manifest, load_manifest
+from packtrain.errors import Failure, UserError
+from packtrain.evaluation.comparison import compare
+from packtrain.evaluation.domain import evaluate_domain, scored_domains
+from packtrain.evaluation.held_out import Batch
+from packtrain.jobs.generate import load_tokenizer
+from packtrain.model.compute import DTYPES, Precision, pick_device
+from packtrain.report.reading import read_run
+from packtrain.report.tables import evaluation_table
+
+
+@dataclass(frozen=True)
+class EvaluateJob:
+    """`packtrain evaluate`: score the held-out text of every domain with the model of `checkpoint`.
+
+    data: packed shards, None those of the run.  sequence_length: tokens in a window, None as in training.
+    output: None is evaluation.json in the run's folder.  overwrite: score again what was already scored.
+    """
+
+    checkpoint: str
+    data: str | None = None
+    tokenizer: str | None = None
+    sequence_length: int | None = None
+    batch_size: int = 16
+    precision: Precision = "fp32"
+    device: str = "auto"
+    output: str | None = None
+    overwrite: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("batch_size", "sequence_length"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise UserError(f"{name}={value}: expected at least 1")
+
+
+def run(job: EvaluateJob) -> None:
+    """Prints the table and writes evaluation.json. Raises `UserError` where tokenizer, shards and model mismatch."""
+    device = pick_device(job.device)
+    checkpoint = resolve(job.checkpoint, say=say)
+    run_dir = checkpoint.parent.parent
+    config = read_run(run_dir).config if (run_dir / "config.yaml").is_file() else {}
+    meta = read_meta(checkpoint)
+    pack = find_pack(job.data, config)
+    manifest = load_manifest(pack)
+    manifest.check_tokenizer(meta["tokenizer_fingerprint"], f"the tokenizer of {checkpoint}")
+    if manifest.fingerprint != meta.get("data_fingerprint"):
+        say(f"note: {pack} is not what this model was trained on; its held-out text may have been trained on")
+    length = (
+        job.sequence_length or config.get("data", {}).get("sequence_length") or meta["model"]["max_sequence_length"]
+    )
+    made_from = {
+        "model_sha256": meta["files"]["model.safetensors"]["sha256"],
+        "data_fingerprint": manifest.fingerprint,
+        "tokenizer_fingerprint": manifest.tokenizer_fingerprint,
+        "sequence_length": length,
+        "precision": job.precision,
+    }
+    output = Path(job.output) if job.output else run_dir / "evaluation.json"
+    done = None if job.overwrite else earlier(output)
+    if done and done["made_from"] == made_from:
+        print(f"{evaluation_table(done)}\n\n{output} is done: same checkpoint, same data (overwrite=true scores again)")
+        return
+    tokenizer = load_tokenizer(job.tokenizer, checkpoint, meta["tokenizer_fingerprint"])
+    model, _ = load_model(checkpoint, DTYPES[job.precision], device)
+    domains = scored_domains(manifest)
+    if not domains:
+        raise UserError(f"{pack} holds no held-out text; pack with held_out=0.05")
+    results = {
+        name: evaluate_domain(model, pack, manifest, name, tokenizer, length, job.batch_size, device, bar(name))
+        for name in domains
+    }
+    evaluation = {
+        "checkpoint": str(checkpoint),
+        "step": meta["step"],
+        "trained_tokens": meta["tokens"],
+        "data": str(pack),
+        "made_from": made_from,
+        **compare(results, mixture_weights(config, manifest)),
+    }
+    publish(output, evaluation)
+    print(f"{evaluation_table(evaluation)}\n\nevery figure: {output}")
+
+
+def find_pack(given: str | None, config: dict[str, Any]) -> Path:
+    """The shards to score: those named, else those of the run's own configuration."""
+    path = given or config.get("data", {}).get("path")
+    if not path:
+        raise UserError("which held-out text? give data=DIR, a folder that packtrain pack wrote")
+    return Path(path)
+
+
+def mixture_weights(config: dict[str, Any], manifest: Manifest) -> dict[str, float]:
+    """The run's sampling weights; where it named none, each domain by its training tokens, as training does."""
+    given = config.get("data", {}).get("weights") or {}
+    return given or {name: float(domain.train.tokens) for name, domain in manifest.domains.items()}
+
+
+def earlier(output: Path) -> dict[str, Any] | None:
+    """The evaluation that lies at `output`. Raises `UserError` for a file that is something else: not replaced."""
+    if not output.exists():
+        return None
+    try:
+        found = json.loads(output.read_text(encoding="utf-8"))
+        if {"made_from", "domains"} <= found.keys():
+            return found
+    except (OSError, ValueError, AttributeError):
+        pass
+    raise UserError(f"{output} exists and is no evaluation of packtrain; give another output=, or overwrite=true")
+
+
+def publish(path: Path, values: dict[str, Any]) -> None:
+    """Written whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(path.name + ".part")
+    try:
+        temporary.write_text(json.dumps(values, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        os.replace(temporary, path)
+    except OSError as error:
+        raise Failure(f"could not write {path}: {error.strerror or error}") from error
+
+
+def bar(name: str):
+    """A progress bar over the batches of one domain."""
+
+    def watch(found: Iterable[Batch], total: int) -> Iterable[Batch]:
+        return tqdm(found, desc=f"evaluate {name}", total=total, unit="batch", dynamic_ncols=True, leave=False)
+
+    return watch
+
+
+def say(line: str) -> None:
+    print(line, file=sys.stderr)
