@@ -86,7 +86,22 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         raise UserError(f"{message}; see packtrain COMMAND --help")
 
     parser.error = refuse  # pyright: ignore[reportAttributeAccessIssue]
-    return parser.parse_intermixed_args(list(arguments))
+    options = parser.parse_intermixed_args(list(arguments))
+    options.overrides = [with_quotes(override, options.multirun) for override in options.overrides]
+    return options
+
+
+def with_quotes(override: str, multirun: bool) -> str:
+    """`checkpoint=runs/sizes/model=1m`, a sweep's member, needs quotes in Hydra's grammar: set them for the user."""
+    key, _, value = override.partition("=")
+    if "=" not in value or any(mark in value for mark in "'\"{}()$"):
+        return override
+    if value.startswith("[") and value.endswith("]"):
+        items = (f"'{item.strip()}'" if "=" in item else item for item in value[1:-1].split(","))
+        return f"{key}=[{','.join(items)}]"
+    if multirun:
+        return f"{key}=" + ",".join(f"'{item}'" if "=" in item else item for item in value.split(","))
+    return f"{key}='{value}'"
 
 
 def start(config_dir: str | None = None) -> Hydra:

@@ -115,7 +115,7 @@ def read_page(text: str) -> Page:
             groups += _group(bare)
             above = []
             continue
-        match = re.match(r"(\s*)([\w.]+):\s*(.*?)\s*(?:(?:^|\s)#\s*(.*))?$", line)
+        match = re.match(r"(\s*)[\"']?([\w.]+)[\"']?:\s*(.*?)\s*(?:(?:^|\s)#\s*(.*))?$", line)
         if not match:
             continue
         indent, key, value, comment = len(match[1]), match[2], match[3], match[4]
