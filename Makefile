@@ -1,0 +1,52 @@
+# make            lists the targets
+# make train      from nothing to a trained, evaluated model on this machine
+# make test       every test that needs no GPU
+
+PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+VENV ?= .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+IN_VENV := PATH="$(abspath $(BIN)):$$PATH"
+
+.DEFAULT_GOAL := help
+.PHONY: help install train test test-slow check format clean-runs clean
+
+help: ## list the targets
+	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+install: $(STAMP) ## create .venv and install packtrain into it; done once, and again when pyproject.toml changes
+
+$(BIN)/python:
+	@test -n "$(PYTHON)" || { echo "make: no Python 3.11 or later found; install one, or say PYTHON=/path/to/python3.11"; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { echo "make: $(PYTHON) -m venv failed; on Debian: apt install python3-venv"; exit 1; }
+
+$(STAMP): pyproject.toml setup.py constraints.txt scripts/fix_torchvision.sh | $(BIN)/python
+	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt torch==2.13.0
+	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt setuptools -e '.[dev]'
+	bash scripts/fix_torchvision.sh $(BIN)/python
+	@touch $@
+
+train: install ## the whole journey on the embedded corpus: prepare, tokenizer, pack, train, evaluate, generate, report
+	@$(IN_VENV) bash recipes/quickstart.sh
+
+test: install ## every test that needs no GPU, except the slow ones
+	@$(BIN)/python -m pytest -m "not slow and not gpu"
+
+test-slow: install ## the tests that take minutes
+	@$(BIN)/python -m pytest -m "slow and not gpu"
+
+check: install ## ruff, pyright, and the architecture test
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(IN_VENV) $(BIN)/pyright
+	@$(BIN)/python -m pytest -q tests/architecture
+
+format: install ## let ruff rewrite the files
+	@$(BIN)/ruff check -q --fix . ; $(BIN)/ruff format -q .
+
+clean-runs: ## remove the runs and the data that make train made, and start over
+	rm -rf runs data
+
+clean: ## remove .venv and what tools left behind; the runs stay
+	rm -rf $(VENV) build dist src/*.egg-info .pytest_cache .ruff_cache
