@@ -45,8 +45,8 @@ check: install ## ruff, pyright, and the architecture test
 format: install ## let ruff rewrite the files
 	@$(BIN)/ruff check -q --fix . ; $(BIN)/ruff format -q .
 
-clean-runs: ## remove the runs and the data that make train made, and start over
-	rm -rf runs data
+clean-runs: ## remove all runs and the shards of the embedded corpus, and start over
+	rm -rf runs data/python
 
 clean: ## remove .venv and what tools left behind; the runs stay
 	rm -rf $(VENV) build dist src/*.egg-info .pytest_cache .ruff_cache
