@@ -71,11 +71,14 @@ def run(job: GenerateJob) -> None:
 
 
 def write(output: Path, text: str, source: dict[str, Any]) -> None:
-    """The text, and beside it what it was made from."""
+    """The text, and beside it what it was made from. The text comes last: where it is, its note is too."""
     output.parent.mkdir(parents=True, exist_ok=True)
-    output.write_text(text, encoding="utf-8", newline="")
-    note = {"made_from": source, "text_sha256": hashlib.sha256(output.read_bytes()).hexdigest()}
+    content = text.encode("utf-8", errors="replace")
+    note = {"made_from": source, "text_sha256": hashlib.sha256(content).hexdigest()}
     output.with_name(output.name + ".json").write_text(json.dumps(note, indent=1) + "\n", encoding="utf-8")
+    temporary = output.with_name(output.name + ".tmp")
+    temporary.write_bytes(content)
+    temporary.replace(output)
 
 
 def made_from(job: GenerateJob, meta: dict[str, Any]) -> dict[str, Any]:
