@@ -15,6 +15,7 @@ class DataConfig:
     path: directory of packed shards (`packtrain pack`); None for data=text, where the shards are made from `input`.
     weights: sampling proportion per domain; normalised to one, a domain of weight 0 is not read. Empty: every
         domain of the shards by its number of tokens.
+    micro_batch: sequences a device works on at once; None takes the largest that divides, up to 16.
     held_out: share of documents kept for validation where the documents do not say it themselves (data=text).
     """
 
@@ -24,14 +25,14 @@ class DataConfig:
     vocab_size: int | None
     tokens: int
     batch_tokens: int
-    micro_batch: int
+    micro_batch: int | None = None
     workers: int = 0
     input: str | None = None
     held_out: float = 0.05
 
     def __post_init__(self) -> None:
         for name in ("sequence_length", "tokens", "batch_tokens", "micro_batch"):
-            if getattr(self, name) < 1:
+            if (getattr(self, name) or 0) < 1 and not (name == "micro_batch" and self.micro_batch is None):
                 raise UserError(f"data.{name}={getattr(self, name)}: expected at least 1")
         if self.vocab_size is not None and self.vocab_size < 1:
             raise UserError(f"data.vocab_size={self.vocab_size}: expected at least 1, or null")

@@ -1,0 +1,67 @@
+"""every so many tokens: held-out text of each domain → loss, perplexity, and their mean by the mixture's weights"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from lightning.pytorch import Trainer
+from torch import Tensor
+
+from packtrain.callbacks.meter import Meter
+from packtrain.data.shards import held_out_documents
+from packtrain.errors import UserError
+from packtrain.evaluation.held_out import batches, score
+
+
+class DomainLoss(Meter):
+    """Scores at most `limit_tokens` held-out tokens of each domain every `interval_tokens` (None: 20 times a run).
+
+    Always the same tokens, so that the curve is comparable with itself; `packtrain evaluate` scores all of them.
+    """
+
+    def __init__(self, interval_tokens: float | None = None, limit_tokens: int = 32768, batch_size: int = 16) -> None:
+        if limit_tokens < 1 or batch_size < 1:
+            raise UserError("callbacks.domain_loss: limit_tokens and batch_size must be at least 1")
+        self.interval_tokens, self.limit_tokens, self.batch_size = interval_tokens, limit_tokens, batch_size
+        self.latest: dict[str, dict[str, float]] = {}
+
+    def due(self, step: int, trainer: Trainer, module: Any) -> bool:
+        return step % module.steps.every(self.interval_tokens, 20) == 0 or step == module.steps.total
+
+    def measure(self, step: int, trainer: Trainer, module: Any) -> dict[str, float]:
+        if not self.due(step, trainer, module):
+            return {}
+        begin = time.perf_counter()
+        data: Any = trainer.datamodule  # pyright: ignore[reportAttributeAccessIssue]
+        columns: dict[str, float] = {}
+        mean = 0.0
+        quotas = data.mixture.quotas
+        for domain in data.mixture.domains:
+            if not data.manifest.domain(domain).held_out.tokens > 1:
+                continue
+            result = score(module.model, self._batches(data, domain), module.device)
+            self.latest[domain] = {"loss": result.loss, "perplexity": result.perplexity}
+            columns[f"val/loss/{domain}"] = result.loss
+            columns[f"val/perplexity/{domain}"] = result.perplexity
+        if self.latest:
+            total = sum(quotas[domain] for domain in self.latest)
+            mean = sum(quotas[domain] * values["loss"] for domain, values in self.latest.items()) / total
+            columns |= {"val/loss": mean, "val/perplexity": math.exp(min(mean, 700))}
+        module.paused_seconds += time.perf_counter() - begin
+        return columns
+
+    def _batches(self, data: Any, domain: str) -> Iterator[tuple[Tensor, Tensor]]:
+        documents = held_out_documents(data.shards, domain)
+        return batches(documents, data.config.sequence_length, self.batch_size, self.limit_tokens)
+
+    def summarise(self, module: Any) -> dict[str, Any]:
+        return {"validation": self.latest}
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"latest": self.latest}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.latest = state_dict["latest"]

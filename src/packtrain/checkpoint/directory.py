@@ -1,0 +1,158 @@
+"""write step-N.tmp/ → checkpoint.json (the commit marker) → fsync → rename to step-N/     newest_intact: read backwards
+
+    runs/NAME/checkpoints/step-00000120/
+        model.safetensors     fp32 weights under Meta's names
+        state.pt              optimiser, loops, callbacks: tensors and plain values only, read with weights_only
+        checkpoint.json       format version, step, tokens, fingerprints, and size and SHA-256 of every file above
+
+A directory without its marker never was a checkpoint; one whose files differ from it is damaged and is passed over.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from packtrain.errors import Failure, UserError
+
+FORMAT_VERSION = 1
+MARKER = "checkpoint.json"
+FOLDER = "checkpoints"
+
+
+def checkpoint_path(run_dir: Path | str, step: int) -> Path:
+    return Path(run_dir) / FOLDER / f"step-{step:08d}"
+
+
+def commit(path: Path, write: Callable[[Path], None], meta: Mapping[str, Any]) -> None:
+    """Make `path` a committed checkpoint: `write(folder)` fills a temporary folder, which is renamed when it is whole.
+
+    A process killed at any moment leaves either no `path` or a complete one. An existing `path` (the same step, saved
+    before a kill that fell between the save and the next log line) is replaced. Raises `Failure` on a full disk.
+    """
+    temporary = path.with_name(path.name + ".tmp")
+    shutil.rmtree(temporary, ignore_errors=True)
+    try:
+        temporary.mkdir(parents=True)
+        write(temporary)
+        files = {file.name: _describe(file) for file in sorted(temporary.iterdir())}
+        marker = temporary / MARKER
+        marker.write_text(json.dumps({"format_version": FORMAT_VERSION, **meta, "files": files}, indent=1) + "\n")
+        for file in temporary.iterdir():
+            _sync(file)
+        if path.exists():
+            shutil.rmtree(path)
+        os.rename(temporary, path)
+        _sync(path.parent)
+    except OSError as error:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise Failure(
+            f"could not write checkpoint {path.name}: {error.strerror or error}; free some space under {path.parent} "
+            "and run the same command again: it continues from the checkpoint before"
+        ) from error
+
+
+def read_meta(path: Path) -> dict[str, Any]:
+    """What the commit marker says. Raises `UserError` where `path` is no checkpoint or one of an unknown format."""
+    try:
+        meta = json.loads((path / MARKER).read_text())
+        version = meta["format_version"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{path} is no finished checkpoint: no readable {MARKER} in it") from error
+    if version != FORMAT_VERSION:
+        raise UserError(
+            f"{path} has checkpoint format {version}, this packtrain reads {FORMAT_VERSION}: upgrade packtrain"
+        )
+    return meta
+
+
+def damage(path: Path) -> str | None:
+    """What is wrong with the checkpoint; None where every file has the size and the hash it was committed with."""
+    try:
+        meta = read_meta(path)
+    except UserError:
+        return f"no readable {MARKER}"
+    for name, recorded in meta["files"].items():
+        file = path / name
+        if not file.is_file():
+            return f"{name} is missing"
+        if file.stat().st_size != recorded["bytes"]:
+            return f"{name} has {file.stat().st_size} bytes instead of {recorded['bytes']}"
+        if _sha256(file) != recorded["sha256"]:
+            return f"{name} has another checksum than when it was saved"
+    return None
+
+
+def committed(run_dir: Path | str) -> list[Path]:
+    """The checkpoints of a run that have their marker, oldest first (not verified)."""
+    folder = Path(run_dir) / FOLDER
+    return sorted(path for path in folder.glob("step-*") if path.suffix != ".tmp" and (path / MARKER).is_file())
+
+
+def newest_intact(run_dir: Path | str, say: Callable[[str], None] = print) -> Path | None:
+    """The newest checkpoint that verifies; each damaged one passed over is said in a line. None where there is none."""
+    folder = Path(run_dir) / FOLDER
+    candidates = sorted(path for path in folder.glob("step-*") if path.is_dir() and path.suffix != ".tmp")
+    for path in reversed(candidates):
+        problem = damage(path)
+        if problem is None:
+            return path
+        say(f"checkpoint {path} is damaged ({problem}): falling back to the one before it")
+    return None
+
+
+def resolve(path: Path | str, say: Callable[[str], None] = print) -> Path:
+    """A checkpoint from what a user names: a run folder (its newest intact checkpoint) or one checkpoint.
+
+    Raises `UserError` where there is none, `Failure` where the one named is damaged.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise UserError(f"{path} does not exist; give a run folder (checkpoint=runs/NAME) or one of its checkpoints")
+    if (path / MARKER).exists() or path.name.startswith("step-"):
+        problem = damage(path)
+        if problem:
+            raise Failure(
+                f"checkpoint {path} is damaged ({problem}); name the run folder to take the newest intact one"
+            )
+        return path
+    found = newest_intact(path, say)
+    if found is None:
+        raise UserError(f"{path} holds no intact checkpoint; train first: packtrain train name={path.name}")
+    return found
+
+
+def retain(run_dir: Path | str, keep_last: int, keep_every_steps: int | None) -> list[Path]:
+    """Delete all but the newest `keep_last` and those at multiples of `keep_every_steps`; returns what was deleted."""
+    doomed = []
+    for path in committed(run_dir)[: -keep_last if keep_last > 0 else None]:
+        step = int(path.name.removeprefix("step-"))
+        if keep_every_steps and step % keep_every_steps == 0:
+            continue
+        # The marker goes first: a deletion cut short must not leave something that looks like a checkpoint.
+        (path / MARKER).unlink(missing_ok=True)
+        shutil.rmtree(path, ignore_errors=True)
+        doomed.append(path)
+    return doomed
+
+
+def _describe(file: Path) -> dict[str, Any]:
+    return {"bytes": file.stat().st_size, "sha256": _sha256(file)}
+
+
+def _sha256(file: Path) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

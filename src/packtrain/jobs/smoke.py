@@ -1,0 +1,37 @@
+"""the same configuration, five steps: three, a save, a new start from it, two more; then the folder is removed"""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+import time
+from pathlib import Path
+
+from packtrain.callbacks.checkpointing import Checkpointing
+from packtrain.jobs.train import TrainJob, train
+from packtrain.training.loggers import CsvLogger
+
+STEPS, SAVED_AT = 5, 3
+
+
+def run_smoke(job: TrainJob) -> None:
+    """Raises what the real run would raise in its first five steps; leaves nothing behind where it went well."""
+    begin = time.monotonic()
+    folder = Path(job.runs_dir) / f".smoke-{job.name.replace('/', '-')}"
+    shutil.rmtree(folder, ignore_errors=True)
+    tried = dataclasses.replace(
+        job,
+        smoke=False,
+        run_dir=str(folder),
+        data=dataclasses.replace(job.data, tokens=STEPS * job.data.batch_tokens),
+        optim=dataclasses.replace(job.optim, warmup_steps=min(1, job.optim.warmup_steps)),
+        callbacks={**job.callbacks, "checkpointing": Checkpointing(str(folder), interval_tokens=job.data.batch_tokens)},
+        loggers={"csv": CsvLogger(str(folder))},
+    )
+    stopped = train(tried, stop_at=SAVED_AT)
+    finished = train(dataclasses.replace(tried, loggers={"csv": CsvLogger(str(folder))}))
+    shutil.rmtree(folder)
+    print(
+        f"smoke: saved at step {stopped['step']}, resumed, ended at step {finished['step']} "
+        f"in {time.monotonic() - begin:.0f} s; this configuration runs"
+    )

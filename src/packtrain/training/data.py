@@ -1,0 +1,135 @@
+"""step → sample numbers → mixture → (domain, block) → one tensor of a whole step's sequences
+
+The data position is the step itself: nothing is counted, so nothing can be lost. A resumed run asks for the steps from
+`global_step` on, whatever the number of workers was or is.
+"""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from lightning.pytorch import LightningDataModule
+from torch.utils.data import DataLoader, Dataset
+
+from packtrain.data.config import DataConfig
+from packtrain.data.manifest import Manifest
+from packtrain.data.mixture import Mixture, normalise
+from packtrain.data.shards import open_blocks
+from packtrain.errors import UserError
+from packtrain.training.steps import Steps
+
+
+class StepDataset(Dataset):
+    """`[step]` → (sequences of this rank, T + 1) token ids: a pure function of the step."""
+
+    def __init__(self, shards: Path, mixture: Mixture, steps: Steps, rank: int = 0) -> None:
+        self.shards, self.mixture, self.steps, self.rank = shards, mixture, steps, rank
+        self._blocks: dict[int, Any] = {}  # opened where it is read: a worker must not inherit open shards
+
+    def __len__(self) -> int:
+        return self.steps.total
+
+    def samples(self, step: int) -> np.ndarray:
+        """The global sample numbers of this rank at `step`; over all ranks they are [step·S, (step + 1)·S)."""
+        per_rank = self.steps.sequences // self.steps.world
+        return step * self.steps.sequences + self.rank * per_rank + np.arange(per_rank)
+
+    def __getitem__(self, step: int) -> torch.Tensor:
+        rows = []
+        domains, _, blocks = self.mixture.samples(self.samples(step))
+        for domain, block in zip(domains.tolist(), blocks.tolist(), strict=True):
+            if domain not in self._blocks:
+                name = self.mixture.domains[domain]
+                self._blocks[domain] = open_blocks(self.shards, name, self.steps.sequence_length)
+            rows.append(self._blocks[domain][block].to(torch.int32))
+        return torch.stack(rows)
+
+
+class StepLoader:
+    """The batches of steps `start` … total − 1, with the length of the whole run.
+
+    Lightning compares its own count of batches, which goes on after a resume, with `len`; and a loader without a length
+    would be read one batch ahead. Hence a sized loader that begins in the middle.
+    """
+
+    def __init__(self, dataset: StepDataset, start: int, workers: int) -> None:
+        self.dataset, self.start, self.workers = dataset, start, workers
+        self.yielded = 0
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __iter__(self) -> Iterator[torch.Tensor]:
+        remaining = range(self.start, len(self.dataset))
+        loader = DataLoader(
+            self.dataset,
+            batch_size=None,
+            sampler=remaining,
+            num_workers=self.workers,
+            pin_memory=torch.cuda.is_available(),
+            worker_init_fn=_ignore_signals,
+        )
+        for batch in loader:
+            self.yielded += 1
+            yield batch
+
+    def state_dict(self) -> dict[str, int]:
+        return {"step": self.start + self.yielded}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """Only checked: the position is the trainer's step, restored before this loader was made."""
+        if state["step"] != self.start:
+            raise UserError(f"the checkpoint's loader stood at step {state['step']}, its trainer at {self.start}")
+
+
+def _ignore_signals(_: int) -> None:
+    """Workers leave signals to the trainer, which finishes its step and saves."""
+    for name in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
+        signal.signal(name, signal.SIG_IGN)
+    torch.set_num_threads(1)
+
+
+class MixtureData(LightningDataModule):
+    """The training mixture over packed shards."""
+
+    def __init__(self, config: DataConfig, manifest: Manifest, shards: Path, mixture: Mixture, steps: Steps) -> None:
+        super().__init__()
+        self.config, self.manifest, self.shards = config, manifest, shards
+        self.mixture, self.steps = mixture, steps
+
+    def train_dataloader(self) -> StepLoader:
+        assert self.trainer is not None
+        dataset = StepDataset(self.shards, self.mixture, self.steps, self.trainer.global_rank)
+        return StepLoader(dataset, self.trainer.global_step, self.config.workers)
+
+
+def build_mixture(
+    config: DataConfig, manifest: Manifest, shards: Path, steps: Steps, seed: int, say: Callable[[str], None] = print
+) -> Mixture:
+    """The mixture of the domains with a positive weight (no weights at all: each domain by its number of tokens).
+
+    Raises `UserError` for a domain that the shards lack, one without a whole sequence, or fewer tokens than one batch.
+    """
+    manifest.check_weights(config.weights)
+    weights = config.weights or {name: float(domain.train.tokens) for name, domain in manifest.domains.items()}
+    weights = normalise(weights, say if config.weights else lambda _: None)
+    blocks = {name: len(open_blocks(shards, name, config.sequence_length)) for name in weights}
+    for name, n in blocks.items():
+        if n == 0:
+            raise UserError(
+                f"domain '{name}' has {manifest.domain(name).train.tokens} tokens: not one sequence of "
+                f"{config.sequence_length} + 1; give it more text, a shorter data.sequence_length, or weight 0"
+            )
+    available = sum(blocks.values())
+    if available < steps.sequences:
+        raise UserError(
+            f"{shards} holds {available} sequences of {config.sequence_length} tokens, one batch needs "
+            f"{steps.sequences}: too few tokens for one batch; add text or set data.batch_tokens="
+            f"{available * config.sequence_length} or less"
+        )
+    return Mixture(weights, blocks, seed)

@@ -1,0 +1,62 @@
+"""callbacks, loggers, device → a quiet Lightning Trainer whose only loop is steps"""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+
+from packtrain.errors import UserError
+from packtrain.training.checkpoint_io import DirectoryCheckpointIO
+
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
+
+
+def find_device(name: str) -> torch.device:
+    """`auto` is the GPU where there is one. Raises `UserError` for a device that is not there."""
+    if name == "cuda" and not torch.cuda.is_available():
+        raise UserError("device=cuda: torch sees no GPU here; see packtrain doctor, or set device=cpu")
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    return torch.device(name)
+
+
+def build_trainer(
+    run_dir: Path,
+    device: torch.device,
+    max_steps: int,
+    callbacks: list[pl.Callback],
+    loggers: list[Any],
+    checkpoint_identity: Mapping[str, Any],
+) -> pl.Trainer:
+    """One device (clusters have an issue of their own); fp32 to Lightning, because the model itself casts to bf16."""
+    _hush()
+    return pl.Trainer(
+        accelerator="gpu" if device.type == "cuda" else "cpu",
+        devices=1,
+        max_steps=max_steps,
+        max_epochs=-1,
+        callbacks=callbacks,
+        logger=loggers or False,
+        plugins=[DirectoryCheckpointIO(checkpoint_identity)],
+        enable_checkpointing=True,
+        enable_model_summary=False,
+        use_distributed_sampler=False,
+        num_sanity_val_steps=0,
+        limit_val_batches=0,
+        log_every_n_steps=max_steps,  # rows are RunLog's business
+        default_root_dir=str(run_dir),
+    )
+
+
+def _hush() -> None:
+    """Lightning's and torch's notes on devices, workers and summaries: none is news to our user."""
+    for name in ("lightning", "lightning.pytorch", "lightning.fabric", "lightning.pytorch.utilities.rank_zero"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", module=r"lightning\..*")
+    warnings.filterwarnings("ignore", message=".*does not have many workers.*")
