@@ -21,6 +21,7 @@ from packtrain.data.manifest import load_manifest
 from packtrain.data.mixture import MixtureReport
 from packtrain.errors import Failure, UserError
 from packtrain.estimate.cluster import ClusterConfig
+from packtrain.jobs.smoke import run_smoke
 from packtrain.model.config import ModelConfig, parameter_count
 from packtrain.model.initialisation import initialise
 from packtrain.model.llama import Llama
@@ -60,9 +61,7 @@ class TrainJob:
 def run(job: TrainJob) -> None:
     """Start, continue or report the run; `smoke` tries the same configuration for five steps elsewhere."""
     if job.smoke:
-        from packtrain.jobs.smoke import run_smoke
-
-        run_smoke(job)
+        run_smoke(job, train)
     else:
         train(job)
 
