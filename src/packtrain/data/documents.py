@@ -1,0 +1,174 @@
+"""Document ─DocumentWriter→ <split>-00000.jsonl.zst ─read_documents→ Document. Free of torch.
+
+One document is one JSON line. The same documents give the same bytes; a directory appears whole or not at all
+(`publish`). Reading is tolerant of plain `.jsonl`, missing fields and unknown ones, but never silently skips a line.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import zstandard
+
+from packtrain.errors import Failure, UserError
+
+SUFFIXES = (".jsonl", ".jsonl.zst")
+FILE_CHARACTERS = 256_000_000  # a new file is begun after so many characters of JSON
+NO_SPLIT = "documents"
+
+
+@dataclass(frozen=True)
+class Document:
+    """One text and where it is from. `split` is "train", "held_out", or None: then packing decides by the id's hash."""
+
+    id: str
+    text: str
+    domain: str
+    source: str
+    url: str | None = None
+    language: str | None = None
+    licence: str | None = None
+    split: str | None = None
+    metadata: dict[str, Any] = field(default_factory=dict)
+
+
+KNOWN = {f.name for f in fields(Document)}
+
+
+def split_of(key: str, held_out: float) -> str:
+    """By the hash of `key`: stable when documents are added, and a larger share keeps the smaller one's documents."""
+    number = int.from_bytes(hashlib.blake2b(key.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "big")
+    return "held_out" if number < held_out * 2**64 else "train"
+
+
+class DocumentWriter:
+    """Writes documents into `directory`, one series of files per split; a context manager.
+
+    train-00000.jsonl.zst, held_out-00000.jsonl.zst, and documents-00000.jsonl.zst for those without a split.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        directory.mkdir(parents=True, exist_ok=True)
+        self._files: dict[str, _Series] = {}
+
+    def write(self, document: Document) -> None:
+        name = document.split or NO_SPLIT
+        if name not in self._files:
+            self._files[name] = _Series(self.directory, name)
+        values = {k: v for k, v in asdict(document).items() if v is not None and v != {}}
+        self._files[name].write(json.dumps(values, ensure_ascii=False, sort_keys=True) + "\n")
+
+    def close(self) -> None:
+        for series in self._files.values():
+            series.close()
+
+    def __enter__(self) -> DocumentWriter:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class _Series:
+    """name-00000.jsonl.zst, name-00001.jsonl.zst, …"""
+
+    def __init__(self, directory: Path, name: str) -> None:
+        self.directory, self.name, self.number, self.characters = directory, name, 0, 0
+        self._open()
+
+    def _open(self) -> None:
+        path = self.directory / f"{self.name}-{self.number:05d}.jsonl.zst"
+        compressor = zstandard.ZstdCompressor(level=3, write_checksum=True)
+        self._file = io.TextIOWrapper(
+            compressor.stream_writer(path.open("wb"), closefd=True), encoding="utf-8", newline="\n"
+        )
+
+    def write(self, line: str) -> None:
+        if self.characters > FILE_CHARACTERS:
+            self._file.close()
+            self.number, self.characters = self.number + 1, 0
+            self._open()
+        self._file.write(line)
+        self.characters += len(line)
+
+    def close(self) -> None:
+        self._file.close()
+
+
+def document_files(inputs: str | Path | Iterable[str | Path]) -> list[Path]:
+    """The .jsonl and .jsonl.zst files under `inputs` (a file, a directory or several), sorted within each.
+
+    Raises `UserError` where an input is missing or holds none.
+    """
+    paths = [Path(inputs)] if isinstance(inputs, (str, Path)) else [Path(p) for p in inputs]
+    found: list[Path] = []
+    for path in paths:
+        if not path.exists():
+            raise UserError(f"input={path}: no such file or directory")
+        here = sorted(p for p in path.rglob("*") if _is_documents(p, path)) if path.is_dir() else [path]
+        if not here:
+            raise UserError(f"input={path}: no .jsonl or .jsonl.zst files here; make them with: packtrain prepare")
+        found += here
+    return found
+
+
+def _is_documents(path: Path, root: Path) -> bool:
+    hidden = any(part.startswith(".") for part in path.relative_to(root).parts)
+    return path.name.endswith(SUFFIXES) and path.is_file() and not hidden
+
+
+def read_documents(inputs: str | Path | Iterable[str | Path]) -> Iterator[Document]:
+    """Every document of `inputs`, file after file. Raises `Failure` naming file and line where one cannot be read."""
+    for path in document_files(inputs):
+        yield from read_file(path)
+
+
+def read_file(path: Path) -> Iterator[Document]:
+    """The documents of one file. A line needs `text`; `id` defaults to file:line, `domain` to the file's folder."""
+    number = 0
+    try:
+        with path.open("rb") as raw:
+            stream = zstandard.ZstdDecompressor().stream_reader(raw, read_across_frames=True)
+            for line in stream_lines(stream if path.name.endswith(".zst") else raw):
+                number += 1
+                if line.strip():
+                    yield _document(line, path, number)
+    except (zstandard.ZstdError, OSError) as error:
+        raise Failure(f"{path}: cannot be read after line {number} ({error}); make the file again") from None
+
+
+def stream_lines(binary: Any) -> Iterator[bytes]:
+    """Lines of a binary stream, split at \\n alone; raises ZstdError where a zstd stream ends in the middle."""
+    rest = b""
+    while block := binary.read(1 << 20):
+        lines = (rest + block).split(b"\n")
+        rest = lines.pop()
+        yield from lines
+    if rest:
+        yield rest
+
+
+def _document(line: bytes, path: Path, number: int) -> Document:
+    try:
+        values = json.loads(line.decode("utf-8"))
+    except ValueError as error:
+        raise Failure(f"{path}: line {number} is not JSON ({error}); make the file again or mend the line") from None
+    if not isinstance(values, dict) or not isinstance(values.get("text"), str):
+        raise Failure(f'{path}: line {number} has no text; each line needs a "text" field')
+    known = {k: v for k, v in values.items() if k in KNOWN}
+    known["id"] = str(known.get("id") or f"{path.name}:{number}")
+    known["domain"] = str(known.get("domain") or path.parent.name or "text")
+    known["source"] = str(known.get("source") or path.name)
+    if known.get("split") not in (None, "train", "held_out"):
+        raise Failure(f"{path}: line {number} has split={known['split']!r}; known: train, held_out")
+    extra = {k: v for k, v in values.items() if k not in KNOWN}
+    metadata = known.get("metadata")
+    known["metadata"] = {**(metadata if isinstance(metadata, dict) else {}), **extra}
+    return Document(**known)

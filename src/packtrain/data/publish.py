@@ -1,0 +1,74 @@
+"""what a command makes appears whole or not at all, is not made twice, and is never overwritten unasked
+
+settings ─already_made?→ yes: say so, do nothing · other settings: refuse, naming them · no: build in NAME.tmp → rename
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from packtrain.errors import UserError
+
+
+def already_made(
+    output: Path,
+    settings: Mapping[str, Any],
+    made: Mapping[str, Any] | None,
+    overwrite: bool,
+    say: Callable[[str], None],
+) -> bool:
+    """True where `output` was made by these very `settings`; `made` are the settings that it records, None without any.
+
+    Raises `UserError` where it was made by others, naming them, unless `overwrite`; and always where there is
+    something that this program did not make.
+    """
+    if not output.exists():
+        return False
+    if made is None:
+        if output.is_dir() and not any(output.iterdir()):
+            return False
+        raise UserError(f"output={output}: exists and was not made by this command; choose another output")
+    # As JSON would give them back: tuples as lists, keys as text.
+    wanted = json.loads(json.dumps(dict(settings)))
+    if wanted == dict(made):
+        if overwrite:
+            return False
+        say(f"{output}: already made with these settings, nothing to do")
+        return True
+    if overwrite:
+        return False
+    names = sorted(key for key in wanted.keys() | made.keys() if wanted.get(key) != made.get(key))
+    changes = ", ".join(f"{key} {_short(made.get(key))} → {_short(wanted.get(key))}" for key in names)
+    raise UserError(
+        f"output={output}: was made with other settings ({changes}); choose another output or overwrite=true"
+    )
+
+
+def _short(value: Any) -> str:
+    text = "none" if value is None else str(value)
+    return text if len(text) <= 60 else text[:57] + "…"
+
+
+@contextmanager
+def publish(output: Path) -> Iterator[Path]:
+    """A directory to build in, renamed to `output` at the end; on an error it is removed and `output` is as before."""
+    building = output.with_name(output.name + ".tmp")
+    replaced = output.with_name(output.name + ".old")
+    for leftover in (building, replaced):
+        if leftover.exists():
+            shutil.rmtree(leftover)
+    building.mkdir(parents=True)
+    try:
+        yield building
+    except BaseException:
+        shutil.rmtree(building, ignore_errors=True)
+        raise
+    if output.exists():
+        output.rename(replaced)
+    building.rename(output)
+    shutil.rmtree(replaced, ignore_errors=True)
