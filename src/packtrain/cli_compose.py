@@ -124,7 +124,10 @@ def quiet(overrides: Sequence[str], **more: str) -> list[str]:
 
 def perform(command: str, cfg: DictConfig) -> int:
     """The composed configuration to its typed job, and the job done."""
-    values: Any = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
+    missing = sorted(OmegaConf.missing_keys(cfg))
+    if missing:
+        raise UserError(f"missing: {', '.join(missing)}; give {missing[0]}=…")
+    values: Any = OmegaConf.to_container(cfg, resolve=True)
     module = importlib.import_module(f"packtrain.jobs.{command}")
     job_class = getattr(module, f"{command.title()}Job")
     job = settings.build(job_class, values)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,7 +10,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
+from omegaconf.errors import OmegaConfBaseException
 
 from packtrain.cli_help import BASE
 from packtrain.errors import did_you_mean
@@ -25,10 +24,6 @@ def explain(error: Exception, command: str, engine: Hydra, overrides: Sequence[s
         return _missing_choice(str(error.missing_cfg_file), list(error.options or []))
     if "Ambiguous value" in str(error) or "Sweep parameters" in str(error):
         return f"{_first_line(error)}; several values make a sweep: add --multirun"
-    if isinstance(error, MissingMandatoryValue):
-        key = re.search(r"full_key: (\S+)|Missing mandatory value: (\S+)", str(error))
-        name = next((part for part in key.groups() if part), "a key") if key else "a key"
-        return f"missing: {name}; give {name}=…"
     unknown = _unknown_key(command, engine, overrides)
     if unknown:
         return unknown
