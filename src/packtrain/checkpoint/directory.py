@@ -59,24 +59,23 @@ def commit(path: Path, write: Callable[[Path], None], meta: Mapping[str, Any]) -
 
 def read_meta(path: Path) -> dict[str, Any]:
     """What the commit marker says. Raises `UserError` where `path` is no checkpoint or one of an unknown format."""
-    try:
-        meta = json.loads((path / MARKER).read_text())
-        version = meta["format_version"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{path} is no finished checkpoint: no readable {MARKER} in it") from error
+    meta = _marker(path)
+    if meta is None:
+        raise UserError(f"{path} is no finished checkpoint: no readable {MARKER} in it")
+    version = meta["format_version"]
     if version != FORMAT_VERSION:
-        raise UserError(
-            f"{path} has checkpoint format {version}, this packtrain reads {FORMAT_VERSION}: upgrade packtrain"
-        )
+        raise UserError(f"{path} has checkpoint format {version}, this packtrain reads {FORMAT_VERSION}: upgrade it")
     return meta
 
 
 def damage(path: Path) -> str | None:
-    """What is wrong with the checkpoint; None where every file has the size and the hash it was committed with."""
-    try:
-        meta = read_meta(path)
-    except UserError:
+    """What is wrong with the checkpoint; None where every file has the size and the hash it was committed with.
+
+    Raises `UserError` for another format version: that is no damage, and must not be passed over for an older one.
+    """
+    if _marker(path) is None:
         return f"no readable {MARKER}"
+    meta = read_meta(path)
     for name, recorded in meta["files"].items():
         file = path / name
         if not file.is_file():
@@ -139,6 +138,14 @@ def retain(run_dir: Path | str, keep_last: int, keep_every_steps: int | None) ->
         shutil.rmtree(path, ignore_errors=True)
         doomed.append(path)
     return doomed
+
+
+def _marker(path: Path) -> dict[str, Any] | None:
+    try:
+        meta = json.loads((path / MARKER).read_text())
+        return meta if {"format_version", "files", "step"} <= meta.keys() else None
+    except (OSError, ValueError, AttributeError):
+        return None
 
 
 def _describe(file: Path) -> dict[str, Any]:

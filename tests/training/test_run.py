@@ -1,0 +1,202 @@
+"""One run's life: it trains, is finished, falls back from a damaged checkpoint, refuses to be another run"""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import shutil
+import signal
+from pathlib import Path
+
+import pytest
+import torch
+from lightning.pytorch import Callback
+
+from packtrain.training.events import read_events
+
+
+def rows(run_dir: Path) -> list[dict[str, str]]:
+    with (run_dir / "metrics.csv").open(newline="") as stream:
+        return list(csv.DictReader(stream))
+
+
+def test_a_run_leaves_what_the_contract_says_and_learns(train) -> None:
+    outcome = train()
+    assert outcome.code == 0, outcome.err
+    for name in ("config.yaml", "metrics.csv", "summary.json", "tokenizer.model", "checkpoints"):
+        assert (outcome.run_dir / name).exists(), name
+    table = rows(outcome.run_dir)
+    assert [int(row["step"]) for row in table] == list(range(1, 21))
+    assert int(table[-1]["tokens"]) == 5120
+    assert float(table[-1]["train/loss"]) < float(table[0]["train/loss"]) - 0.5
+    assert table[-1]["val/loss/a"] and table[-1]["val/perplexity/b"] and table[-1]["carbon/energy_kwh"]
+    summary = json.loads((outcome.run_dir / "summary.json").read_text())
+    assert summary["finished"] and summary["step"] == 20 and summary["tokens"] == 5120
+    assert summary["energy_source"] in ("measured", "rated", "guessed")
+    assert summary["mfu_convention"] == "6N+attention" and 0 < summary["mfu"] < 1
+
+
+def test_tensorboard_has_the_loss_against_steps_and_against_tokens(train) -> None:
+    run_dir = train().run_dir
+    files = list(run_dir.glob("events.out.tfevents.*"))
+    found = {(v.tag, e.step) for file in files for e in read_events(file) for v in e.summary.value}
+    assert ("train/loss", 20) in found and ("train/loss_vs_tokens", 5120) in found
+    assert ("val/loss/a", 20) in found and ("val/loss/a_vs_tokens", 5120) in found
+    for tag in ("train/lr", "train/grad_norm", "throughput/tokens_per_second", "throughput/step_seconds",
+                "val/perplexity/b", "val/loss", "carbon/energy_kwh", "carbon/co2eq_g"):  # fmt: skip
+        assert (tag, 20) in found, tag
+
+
+def test_a_finished_run_says_so_and_does_nothing(train) -> None:
+    first = train()
+    before = {file: file.stat().st_mtime_ns for file in first.run_dir.rglob("*")}
+    again = train()
+    assert again.code == 0 and "is finished" in again.out and "nothing to do" in again.out
+    assert {file: file.stat().st_mtime_ns for file in first.run_dir.rglob("*")} == before
+
+
+class StopAfter(Callback):
+    """Asks for a stop as Ctrl-C does."""
+
+    def __init__(self, step: int) -> None:
+        self.step = step
+
+    def on_train_batch_start(self, trainer, *_) -> None:
+        if trainer.global_step == self.step:
+            os.kill(os.getpid(), signal.SIGINT)
+
+
+STOP = "+callbacks.stop={_target_: tests.training.test_run.StopAfter, step: %d}"
+
+
+def stopped(train, step: int = 12, name: str = "r"):
+    outcome = train(STOP % step, name=name)
+    assert outcome.code == 130, outcome.err
+    return outcome
+
+
+def test_ctrl_c_finishes_the_step_saves_and_the_same_command_continues_bitwise(train) -> None:
+    outcome = stopped(train, 12)
+    assert "stopped at step 13 of 20; the same command continues it" in outcome.out
+    assert (outcome.run_dir / "checkpoints" / "step-00000013" / "checkpoint.json").exists()
+    again = train()
+    assert again.code == 0 and "continues after step 13" in again.out
+    whole = train(name="whole")
+    pick = [(row["step"], row["train/loss"], row["val/loss"]) for row in rows(again.run_dir)]
+    assert pick == [(row["step"], row["train/loss"], row["val/loss"]) for row in rows(whole.run_dir)]
+
+
+@pytest.mark.parametrize("how", ["truncated", "missing file", "bit flipped", "no marker"])
+def test_a_damaged_checkpoint_falls_back_to_the_one_before_with_a_line(train, how: str) -> None:
+    run_dir = stopped(train, 12).run_dir
+    last = run_dir / "checkpoints" / "step-00000013"
+    state = last / "state.pt"
+    if how == "truncated":
+        state.write_bytes(state.read_bytes()[:-100])
+    elif how == "missing file":
+        state.unlink()
+    elif how == "bit flipped":
+        content = bytearray(state.read_bytes())
+        content[len(content) // 2] ^= 1
+        state.write_bytes(content)
+    else:
+        (last / "checkpoint.json").unlink()
+    again = train()
+    assert again.code == 0, again.err
+    assert "step-00000013 is damaged" in again.out and "falling back to the one before it" in again.out
+    assert "continues after step 10" in again.out
+    assert [int(row["step"]) for row in rows(run_dir)] == list(range(1, 21))
+
+
+def test_energy_tokens_and_wall_time_survive_a_resume(train) -> None:
+    run_dir = stopped(train, 12).run_dir
+    before = float(rows(run_dir)[-1]["carbon/energy_kwh"])
+    state = torch.load(run_dir / "checkpoints/step-00000013/state.pt", weights_only=True)["callbacks"]
+    saved = next(value for key, value in state.items() if "Throughput" in key)
+    assert train().code == 0
+    summary = json.loads((run_dir / "summary.json").read_text())
+    after = [float(row["carbon/energy_kwh"]) for row in rows(run_dir)]
+    assert after == sorted(after) and after[-1] > before > 0
+    assert summary["tokens"] == 5120
+    assert summary["wall_seconds"] > saved["wall_seconds"] > 0 and summary["training_seconds"] > saved["seconds"] > 0
+
+
+@pytest.mark.parametrize(
+    ("override", "named"),
+    [
+        ("data.batch_tokens=512", "data.batch_tokens was 256, is 512"),
+        ("model.dim=64", "model.dim was 32, is 64"),
+        ("optim.learning_rate=0.1", "optim.learning_rate was 0.003, is 0.1"),
+        ("data.tokens=10240", "data.tokens was 5120, is 10240"),
+        ("seed=2", "seed was 1, is 2"),
+        ("+data.weights.a=1.0", "data.weights.a was absent, is 1.0"),
+    ],
+)
+def test_another_configuration_under_an_existing_name_is_refused(train, override: str, named: str) -> None:
+    run_dir = train().run_dir
+    before = (run_dir / "metrics.csv").read_bytes()
+    again = train(override)
+    assert again.code == 2 and named in again.err and "another name=" in again.err
+    assert again.err.count("\n") == 1
+    assert (run_dir / "metrics.csv").read_bytes() == before
+
+
+def test_other_data_under_an_existing_name_is_refused(train, pack: Path) -> None:
+    from tests.tiny import tiny_pack
+
+    train()
+    shutil.rmtree(pack)
+    tiny_pack(pack, {"a": 5000, "b": 3000})
+    again = train()
+    assert again.code == 2 and "fingerprints.data was" in again.err
+
+
+def test_callbacks_workers_and_micro_batch_may_change_under_a_run(train) -> None:
+    stopped(train, 12)
+    again = train("~callbacks.carbon", "~loggers.tensorboard", "data.micro_batch=2", "data.workers=1")
+    assert again.code == 0, again.err
+
+
+def test_the_last_checkpoints_and_every_nth_are_kept(train) -> None:
+    run_dir = train("callbacks.checkpointing.keep_every=2").run_dir  # saved at 5, 10, 15, 20
+    kept = sorted(path.name for path in (run_dir / "checkpoints").iterdir())
+    assert kept == ["step-00000010", "step-00000015", "step-00000020"]
+
+
+def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_last_good_checkpoint(train, monkeypatch) -> None:
+    from packtrain.training import module
+
+    real = module.cross_entropy
+
+    def poisoned(logits, targets):
+        poisoned.calls += 1
+        loss = real(logits, targets)
+        return loss * float("nan") if poisoned.calls > 2 * 12 else loss  # two micro-batches a step: the 13th step
+
+    poisoned.calls = 0
+    monkeypatch.setattr(module, "cross_entropy", poisoned)
+    outcome = train()
+    assert outcome.code == 1 and "loss nan" in outcome.err and "at step 13" in outcome.err
+    assert outcome.err.strip().splitlines()[-1].startswith("packtrain: ") and "Traceback" not in outcome.err
+    kept = sorted(path.name for path in (outcome.run_dir / "checkpoints").iterdir())
+    assert kept == ["step-00000005", "step-00000010"]
+    assert int(rows(outcome.run_dir)[-1]["step"]) == 12
+
+
+def test_smoke_saves_resumes_and_leaves_nothing(train, tmp_path: Path) -> None:
+    outcome = train("smoke=true", "optim.warmup_steps=4000", "data.tokens=1000000")
+    assert outcome.code == 0, outcome.err
+    assert "continues after step 3" in outcome.out and "this configuration runs" in outcome.out
+    assert list((tmp_path / "runs").iterdir()) == []
+
+
+def test_bf16_keeps_fp32_parameters_and_follows_fp32(train) -> None:
+    from safetensors.torch import load_file
+
+    exact, rounded = train(name="fp32"), train("precision=bf16", name="bf16")
+    assert rounded.code == 0, rounded.err
+    weights = load_file(rounded.run_dir / "checkpoints/step-00000020/model.safetensors")
+    assert {tensor.dtype for tensor in weights.values()} == {torch.float32}
+    last = [float(rows(outcome.run_dir)[-1]["train/loss"]) for outcome in (exact, rounded)]
+    assert last[0] != last[1] and abs(last[0] - last[1]) < 0.05
