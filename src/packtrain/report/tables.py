@@ -95,7 +95,9 @@ def energy_words(summary: Mapping[str, Any]) -> str:
         return "not recorded"
     carbon = summary.get("co2eq_g")
     carbon_words = f", {float(carbon):.3g} gCO2eq" if carbon is not None else ""
-    return f"{float(energy):.3g} kWh{carbon_words} ({summary.get('energy_source') or 'source not recorded'})"
+    source = summary.get("energy_source") or "source not recorded"
+    detail = f": {summary['energy_detail']}" if summary.get("energy_detail") else ""
+    return f"{float(energy):.3g} kWh{carbon_words} ({source}{detail})"
 
 
 def comparison_table(runs: Sequence[RunData]) -> str:
