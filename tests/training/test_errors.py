@@ -22,7 +22,7 @@ import pytest
         (["data.path=nowhere"], "nowhere: no packed shards here"),
         (["data.tokens=many"], "data.tokens='many': expected integer"),
         (["precision=fp8"], "precision=fp8"),
-        (["device=cuda"], "torch sees no GPU here"),
+        (["device=cuda"], "device=cuda: this machine shows 0 CUDA devices; give device=cpu"),
         (["optim.learning_rate=-1"], "optim.learning_rate=-1: give a positive number"),
         (["callbacks.checkpointing.interval_tokens=-5"], "an interval of -5 tokens"),
         (["callbacks.carbon.pue=0.5"], "a facility uses at least what its computers use"),

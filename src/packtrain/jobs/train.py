@@ -7,7 +7,7 @@ import json
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from lightning.pytorch import Trainer
 
@@ -22,6 +22,7 @@ from packtrain.data.mixture import MixtureReport
 from packtrain.errors import Failure, UserError
 from packtrain.estimate.cluster import ClusterConfig
 from packtrain.jobs.smoke import run_smoke
+from packtrain.model.compute import DTYPES, Precision, pick_device
 from packtrain.model.config import ModelConfig, parameter_count
 from packtrain.model.initialisation import initialise
 from packtrain.model.llama import Llama
@@ -31,7 +32,7 @@ from packtrain.training.loggers import Rewindable
 from packtrain.training.module import LlamaModule
 from packtrain.training.schedule import OptimConfig, check_warmup
 from packtrain.training.steps import Steps, plan_steps
-from packtrain.training.trainer import DTYPES, build_trainer, find_device
+from packtrain.training.trainer import build_trainer
 
 SUMMARY = "summary.json"
 
@@ -48,8 +49,8 @@ class TrainJob:
     cluster: ClusterConfig
     runs_dir: str = "runs"
     input: str | None = None
-    precision: Literal["fp32", "bf16"] = "fp32"
-    device: Literal["auto", "cpu", "cuda"] = "auto"
+    precision: Precision = "fp32"
+    device: str = "auto"
     seed: int = 1
     log_interval_tokens: float | None = None
     smoke: bool = False
@@ -83,7 +84,7 @@ def train(job: TrainJob, stop_at: int | None = None) -> dict[str, Any]:
     steps = plan_steps(job.data)
     check_warmup(job.optim, steps.total)
     mixture = build_mixture(job.data, manifest, shards, steps, job.seed)
-    device = find_device(job.device)
+    device = pick_device(job.device)
     config = _record(job, model_config, shards, manifest.fingerprint, manifest.tokenizer_fingerprint)
     refuse_another_run(run_dir, config)
     if (done := _finished(run_dir)) is not None:

@@ -11,19 +11,7 @@ from typing import Any
 import lightning.pytorch as pl
 import torch
 
-from packtrain.errors import UserError
 from packtrain.training.checkpoint_io import DirectoryCheckpointIO
-
-DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
-
-
-def find_device(name: str) -> torch.device:
-    """`auto` is the GPU where there is one. Raises `UserError` for a device that is not there."""
-    if name == "cuda" and not torch.cuda.is_available():
-        raise UserError("device=cuda: torch sees no GPU here; see packtrain doctor, or set device=cpu")
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    return torch.device(name)
 
 
 def build_trainer(
@@ -38,7 +26,7 @@ def build_trainer(
     _hush()
     return pl.Trainer(
         accelerator="gpu" if device.type == "cuda" else "cpu",
-        devices=1,
+        devices=1 if device.type == "cpu" else [device.index or 0],
         max_steps=max_steps,
         max_epochs=-1,
         callbacks=callbacks,
