@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import importlib
+import logging
 import re
 import sys
 import tempfile
@@ -57,6 +58,7 @@ def run(command: str, arguments: Sequence[str], guarded: Guard) -> int:
             return 0
         if options.info:
             engine.show_info(options.info, command, quiet(options.overrides))
+            logging.getLogger().handlers.clear()  # it prints through the root logger; what comes after must not
             return 0
         if options.multirun:
             return sweep(engine, command, options.overrides, guarded)
@@ -92,20 +94,32 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
 
 
 def with_quotes(override: str, multirun: bool) -> str:
-    """`checkpoint=runs/sizes/model=1m`, a sweep's member, needs quotes in Hydra's grammar: set them for the user."""
+    """Sets the quotes that Hydra's grammar wants around a value it cannot read bare.
+
+    `checkpoint=runs/sizes/model=1m` (a sweep's member), `prompt=def main(`. Lists and dictionaries stay as they are,
+    but for the elements with a `=` in them.
+    """
     key, _, value = override.partition("=")
-    if "=" not in value or any(mark in value for mark in "'\"{}()$"):
+    if re.fullmatch(r"[\w./:+-]*", value) or any(mark in value for mark in "'\"{}$") or not re.match(r"[\w~+]", key):
         return override
     if value.startswith("[") and value.endswith("]"):
-        items = (f"'{item.strip()}'" if "=" in item else item for item in value[1:-1].split(","))
-        return f"{key}=[{','.join(items)}]"
-    if multirun:
-        return f"{key}=" + ",".join(f"'{item}'" if "=" in item else item for item in value.split(","))
-    return f"{key}='{value}'"
+        return f"{key}=[{_quote_each(value[1:-1])}]" if "=" in value else override
+    if multirun and "," in value:
+        return f"{key}={_quote_each(value)}" if "=" in value else override
+    try:
+        OverridesParser.create().parse_override(override)
+        return override
+    except HydraException:
+        return override if value.startswith("[") else f"{key}='{value}'"
+
+
+def _quote_each(values: str) -> str:
+    return ",".join(f"'{item.strip()}'" if "=" in item else item for item in values.split(","))
 
 
 def start(config_dir: str | None = None) -> Hydra:
     """Hydra on packtrain.conf, and before it on the user's own `config_dir`."""
+    GlobalHydra.instance().clear()
     hydra.version.setbase("1.3")
     search_path = create_automatic_config_search_path(None, None, "pkg://packtrain.conf")
     if config_dir is not None:
