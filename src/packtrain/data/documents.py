@@ -12,7 +12,7 @@ import json
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import zstandard
 
@@ -45,6 +45,11 @@ def split_of(key: str, held_out: float) -> str:
     """By the hash of `key`: stable when documents are added, and a larger share keeps the smaller one's documents."""
     number = int.from_bytes(hashlib.blake2b(key.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "big")
     return "held_out" if number < held_out * 2**64 else "train"
+
+
+def split_in(document: Document, held_out: float) -> str:
+    """The split that the document says, else the one of its id."""
+    return document.split or split_of(document.id, held_out)
 
 
 class DocumentWriter:
@@ -135,8 +140,9 @@ def read_file(path: Path) -> Iterator[Document]:
     number = 0
     try:
         with path.open("rb") as raw:
-            stream = zstandard.ZstdDecompressor().stream_reader(raw, read_across_frames=True)
-            for line in stream_lines(stream if path.name.endswith(".zst") else raw):
+            for line in _lines(
+                _decompressed(raw) if path.name.endswith(".zst") else iter(lambda: raw.read(1 << 20), b"")
+            ):
                 number += 1
                 if line.strip():
                     yield _document(line, path, number)
@@ -144,10 +150,25 @@ def read_file(path: Path) -> Iterator[Document]:
         raise Failure(f"{path}: cannot be read after line {number} ({error}); make the file again") from None
 
 
-def stream_lines(binary: Any) -> Iterator[bytes]:
-    """Lines of a binary stream, split at \\n alone; raises ZstdError where a zstd stream ends in the middle."""
+def _decompressed(raw: BinaryIO) -> Iterator[bytes]:
+    """The frames of a zstd file; raises ZstdError where it ends in the middle (zstandard's own reader is silent)."""
+    decoder, begun = zstandard.ZstdDecompressor().decompressobj(), False
+    while block := raw.read(1 << 16):
+        while block:
+            begun = True
+            yield decoder.decompress(block)
+            if not decoder.eof:
+                break
+            block = decoder.unused_data
+            decoder, begun = zstandard.ZstdDecompressor().decompressobj(), False
+    if begun:
+        raise zstandard.ZstdError("the file is truncated")
+
+
+def _lines(blocks: Iterator[bytes]) -> Iterator[bytes]:
+    """The lines of a binary stream, split at \\n alone."""
     rest = b""
-    while block := binary.read(1 << 20):
+    for block in blocks:
         lines = (rest + block).split(b"\n")
         rest = lines.pop()
         yield from lines
@@ -159,15 +180,15 @@ def _document(line: bytes, path: Path, number: int) -> Document:
     try:
         values = json.loads(line.decode("utf-8"))
     except ValueError as error:
-        raise Failure(f"{path}: line {number} is not JSON ({error}); make the file again or mend the line") from None
+        raise UserError(f"{path}: line {number} is not JSON ({error}); make the file again or mend the line") from None
     if not isinstance(values, dict) or not isinstance(values.get("text"), str):
-        raise Failure(f'{path}: line {number} has no text; each line needs a "text" field')
+        raise UserError(f'{path}: line {number} has no text; each line needs a "text" field')
     known = {k: v for k, v in values.items() if k in KNOWN}
     known["id"] = str(known.get("id") or f"{path.name}:{number}")
     known["domain"] = str(known.get("domain") or path.parent.name or "text")
     known["source"] = str(known.get("source") or path.name)
     if known.get("split") not in (None, "train", "held_out"):
-        raise Failure(f"{path}: line {number} has split={known['split']!r}; known: train, held_out")
+        raise UserError(f"{path}: line {number} has split={known['split']!r}; known: train, held_out")
     extra = {k: v for k, v in values.items() if k not in KNOWN}
     metadata = known.get("metadata")
     known["metadata"] = {**(metadata if isinstance(metadata, dict) else {}), **extra}

@@ -1,6 +1,6 @@
 """what a command makes appears whole or not at all, is not made twice, and is never overwritten unasked
 
-settings ─already_made?→ yes: say so, do nothing · other settings: refuse, naming them · no: build in NAME.tmp → rename
+settings ─already_made?→ yes: say so, do nothing · other settings: refuse, naming them · no: build in .NAME.tmp → rename
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def already_made(
     if not output.exists():
         return False
     if made is None:
-        if output.is_dir() and not any(output.iterdir()):
+        if (output.is_dir() and not any(output.iterdir())) or (output.is_file() and overwrite):
             return False
         raise UserError(f"output={output}: exists and was not made by this command; choose another output")
     # As JSON would give them back: tuples as lists, keys as text.
@@ -57,8 +57,8 @@ def _short(value: Any) -> str:
 @contextmanager
 def publish(output: Path) -> Iterator[Path]:
     """A directory to build in, renamed to `output` at the end; on an error it is removed and `output` is as before."""
-    building = output.with_name(output.name + ".tmp")
-    replaced = output.with_name(output.name + ".old")
+    building = output.with_name(f".{output.name}.tmp")  # hidden: nobody reads it as input
+    replaced = output.with_name(f".{output.name}.old")
     for leftover in (building, replaced):
         if leftover.exists():
             shutil.rmtree(leftover)

@@ -31,36 +31,53 @@ def token_dtype(vocab_size: int) -> type[np.uint16] | type[np.int32]:
     return np.uint16 if vocab_size <= 1 << 16 else np.int32
 
 
-def write_shards(directory: Path, documents: Iterable[tuple[list[int], int]], vocab_size: int) -> Split:
-    """(token ids with BOS and EOS, UTF-8 bytes of the text) per document → chunks in `directory`; their record.
+class ShardWriter:
+    """Documents as token ids → chunks in `directory`, two levels below the pack. The bytes depend on the ids alone.
 
-    Paths in the record are relative to the pack, two levels up. The bytes depend on the documents alone.
+    Holds one chunk (64 MiB) in memory. `close` returns the record, its paths relative to the pack.
     """
-    from litdata.streaming.item_loader import TokensLoader  # litdata takes a second to import; reading needs none of it
-    from litdata.streaming.writer import BinaryWriter
 
-    directory.mkdir(parents=True, exist_ok=True)
-    writer = BinaryWriter(str(directory), chunk_bytes=CHUNK_BYTES, item_loader=TokensLoader())
-    dtype = token_dtype(vocab_size)
-    n_documents = n_tokens = n_bytes = 0
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # one document beyond 64 MiB makes one larger chunk: all right
-        for ids, text_bytes in documents:
-            writer.add_item(n_documents, torch.from_numpy(np.array(ids, dtype=dtype)))
-            n_documents, n_tokens, n_bytes = n_documents + 1, n_tokens + len(ids), n_bytes + text_bytes
-        if n_documents:
-            writer.done()
-            writer.merge(1)
-    if n_documents:
-        index = json.loads((directory / INDEX).read_text())
-        index["updated_at"] = "0"  # litdata puts the clock here; the same documents must give the same bytes
-        (directory / INDEX).write_text(json.dumps(index, sort_keys=True))
-    pack = directory.parent.parent
-    files = {
-        path.relative_to(pack).as_posix(): FileRecord(path.stat().st_size, file_sha256(path))
-        for path in sorted(directory.iterdir())
-    }
-    return Split(n_documents, n_tokens, n_bytes, files)
+    def __init__(self, directory: Path, vocab_size: int) -> None:
+        from litdata.streaming.item_loader import TokensLoader  # litdata takes a second to import; reading needs none
+        from litdata.streaming.writer import BinaryWriter
+
+        directory.mkdir(parents=True, exist_ok=True)
+        self.directory, self.dtype = directory, token_dtype(vocab_size)
+        self._writer = BinaryWriter(str(directory), chunk_bytes=CHUNK_BYTES, item_loader=TokensLoader())
+        self._documents = self._tokens = self._bytes = 0
+
+    def add(self, ids: list[int], text_bytes: int) -> None:
+        """One document: its ids with BOS and EOS, and how many UTF-8 bytes its text has."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # a document beyond 64 MiB makes one larger chunk: all right
+            self._writer.add_item(self._documents, torch.from_numpy(np.array(ids, dtype=self.dtype)))
+        self._documents, self._tokens, self._bytes = (
+            self._documents + 1,
+            self._tokens + len(ids),
+            self._bytes + text_bytes,
+        )
+
+    def close(self) -> Split:
+        if self._documents:
+            self._writer.done()
+            self._writer.merge(1)
+            index = json.loads((self.directory / INDEX).read_text())
+            index["updated_at"] = "0"  # litdata puts the clock here; the same documents must give the same bytes
+            (self.directory / INDEX).write_text(json.dumps(index, sort_keys=True))
+        pack = self.directory.parent.parent
+        files = {
+            path.relative_to(pack).as_posix(): FileRecord(path.stat().st_size, file_sha256(path))
+            for path in sorted(self.directory.iterdir())
+        }
+        return Split(self._documents, self._tokens, self._bytes, files)
+
+
+def write_shards(directory: Path, documents: Iterable[tuple[list[int], int]], vocab_size: int) -> Split:
+    """All of `documents`, each (token ids with BOS and EOS, UTF-8 bytes of its text), through one `ShardWriter`."""
+    writer = ShardWriter(directory, vocab_size)
+    for ids, text_bytes in documents:
+        writer.add(ids, text_bytes)
+    return writer.close()
 
 
 class Shards:
