@@ -17,7 +17,7 @@ from packtrain.checkpoint.load import load_model
 from packtrain.data.manifest import Manifest, load_manifest
 from packtrain.errors import Failure, UserError
 from packtrain.evaluation.comparison import compare
-from packtrain.evaluation.domain import evaluate_domain, scored_domains
+from packtrain.evaluation.domain import Watch, evaluate_domain, scored_domains
 from packtrain.evaluation.held_out import Batch
 from packtrain.jobs.generate import load_tokenizer
 from packtrain.model.compute import DTYPES, Precision, pick_device
@@ -136,10 +136,13 @@ def publish(path: Path, values: dict[str, Any]) -> None:
         raise Failure(f"could not write {path}: {error.strerror or error}") from error
 
 
-def bar(name: str):
-    """A progress bar over the batches of one domain."""
+def bar(name: str) -> Watch:
+    """A progress bar over the batches of one domain; off a terminal one line."""
 
     def watch(found: Iterable[Batch], total: int) -> Iterable[Batch]:
+        if not sys.stderr.isatty():
+            say(f"evaluate {name}: {total} batches")
+            return found
         return tqdm(found, desc=f"evaluate {name}", total=total, unit="batch", dynamic_ncols=True, leave=False)
 
     return watch
