@@ -20,19 +20,19 @@ from typing import Any
 
 import hydra
 import hydra.types
-import hydra.utils
 import hydra.version
 from hydra._internal.hydra import Hydra
 from hydra._internal.utils import create_automatic_config_search_path
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.errors import HydraException, InstantiationException
+from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from packtrain import settings
 from packtrain.cli_errors import explain
+from packtrain.cli_instantiate import OPEN_SETS, instantiate
 from packtrain.errors import UserError
 
 # Hydra writes nothing of its own: no folder, no log file, no copy of the configuration.
@@ -43,7 +43,6 @@ QUIET = {
     "hydra/job_logging": "none",
     "hydra/hydra_logging": "none",
 }
-OPEN_SETS = ("callbacks", "loggers")  # name → {_target_: …}: anything importable, so no dataclass can list them
 INFO = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
 Guard = Callable[[Callable[[], int]], int]
 
@@ -146,29 +145,11 @@ def perform(command: str, cfg: DictConfig) -> int:
     job_class = getattr(module, f"{command.title()}Job")
     job = settings.build(job_class, values)
     held = {field.name for field in dataclasses.fields(job_class)}
-    made = {name: instantiate(name, values.get(name)) for name in OPEN_SETS if name in held}
+    made = {group: instantiate(group, values.get(group)) for group in OPEN_SETS if group in held}
     if "composed" in held:  # a job that keeps a record of its configuration gets it as it was composed
         made["composed"] = values
     module.run(dataclasses.replace(job, **made) if made else job)
     return 0
-
-
-def instantiate(group: str, entries: dict[str, Any] | None) -> dict[str, Any]:
-    """{name: {_target_: …}} → {name: object}; an entry set to null is left out."""
-    made: dict[str, Any] = {}
-    for name, entry in (entries or {}).items():
-        if entry is None:
-            continue
-        if not isinstance(entry, dict) or "_target_" not in entry:
-            raise UserError(f"{group}.{name}: expected null or a group of settings with _target_, a class to import")
-        try:
-            made[name] = hydra.utils.instantiate(entry, _convert_="all")
-        except InstantiationException as error:
-            if isinstance(error.__cause__, UserError):
-                raise error.__cause__ from error
-            reason = str(error.__cause__ or error).splitlines()[0]
-            raise UserError(f"{group}.{name}: cannot make {entry['_target_']}: {reason}") from error
-    return made
 
 
 def sweep(engine: Hydra, command: str, overrides: list[str], guarded: Guard) -> int:

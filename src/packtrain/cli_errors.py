@@ -23,7 +23,8 @@ def explain(error: Exception, command: str, engine: Hydra, overrides: Sequence[s
     if isinstance(error, MissingConfigException) and error.missing_cfg_file:
         return _missing_choice(str(error.missing_cfg_file), list(error.options or []))
     if "Ambiguous value" in str(error) or "Sweep parameters" in str(error):
-        return f"{_first_line(error)}; several values make a sweep: add --multirun"
+        remedy = "several values make a sweep, with --multirun; a list is written [a,b], a text \"'a, b'\""
+        return f"{_first_line(error)}; {remedy}"
     unknown = _unknown_key(command, engine, overrides)
     if unknown:
         return unknown

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from packtrain import cli, cli_compose
+from packtrain import cli, cli_instantiate
 from packtrain.errors import Failure, UserError
 from packtrain.jobs import plan, runs
 
@@ -127,20 +127,25 @@ def test_a_reader_that_leaves_ends_the_program_quietly(
     [
         ({"_target_": "packtrain.nothing.Here"}, "callbacks.x: cannot make packtrain.nothing.Here"),
         ({"_target_": "builtins.dict", "_args_": [1, 2, 3]}, "callbacks.x: cannot make builtins.dict"),
+        (
+            {"_target_": "packtrain.callbacks.carbon.Carbon", "pue": "low"},
+            "callbacks.x.pue='low': expected number",
+        ),
+        ({"_target_": "packtrain.callbacks.carbon.Carbon", "pue": 0.5}, "pue=0.5"),
         ({"interval": 3}, "callbacks.x: expected null or a group of settings with _target_"),
         (3, "callbacks.x: expected null or a group of settings with _target_"),
     ],
 )
 def test_a_callback_that_cannot_be_made_names_itself(entry: Any, said: str) -> None:
     with pytest.raises(UserError) as caught:
-        cli_compose.instantiate("callbacks", {"x": entry})
+        cli_instantiate.instantiate("callbacks", {"x": entry})
     assert str(caught.value).startswith(said) and "\n" not in str(caught.value)
 
 
 def test_open_sets_become_objects_and_null_removes_one() -> None:
     entries = {"a": {"_target_": "fractions.Fraction", "numerator": 3}, "b": None}
-    assert cli_compose.instantiate("callbacks", entries) == {"a": 3}
-    assert cli_compose.instantiate("loggers", None) == {}
+    assert cli_instantiate.instantiate("callbacks", entries) == {"a": 3}
+    assert cli_instantiate.instantiate("loggers", None) == {}
 
 
 def test_delete_refuses_where_nobody_can_answer_and_obeys_the_answer(
