@@ -1,11 +1,9 @@
-"""A recipe is packtrain commands and nothing else, short, and every one of them composes."""
+"""A recipe is packtrain commands and nothing else, and it is short; test_commands composes every one of them"""
 
 import shlex
 from pathlib import Path
 
 import pytest
-
-from packtrain import cli
 
 RECIPES = sorted((Path(__file__).parents[2] / "recipes").glob("*.sh"))
 
@@ -27,17 +25,3 @@ def test_a_recipe_holds_packtrain_commands_only_and_says_what_it_costs(recipe: P
     assert len(text.splitlines()) <= 60
     assert "# Costs:" in text and "# You see:" in text
     assert all(words[0] == "packtrain" for words in commands(recipe))
-
-
-@pytest.mark.parametrize(
-    "words", [words for recipe in RECIPES for words in commands(recipe)], ids=lambda words: " ".join(words)[:70]
-)
-def test_every_command_of_a_recipe_composes(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    command, *rest = words[1:]
-    members = [[]]
-    for word in [word for word in rest if word != "-m"]:  # a sweep composes as each of its members
-        key, _, value = word.partition("=")
-        choices = value.split(",") if "-m" in rest else [value]
-        members = [[*member, f"{key}={choice}"] for member in members for choice in choices]
-    for member in members:
-        assert cli.main([command, *member, "--cfg", "job", "--resolve"]) == 0, capsys.readouterr().err
