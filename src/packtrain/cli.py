@@ -6,6 +6,7 @@ out is one line on stderr and an exit code: 0 well, 1 a failure, 2 a user's mist
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import traceback
@@ -14,6 +15,12 @@ from collections.abc import Callable, Sequence
 from packtrain import __version__, cli_help
 from packtrain.errors import Failure, UserError, did_you_mean
 
+REMEDIES = {
+    errno.ENOSPC: "; free some space, then run the same command again",
+    errno.EDQUOT: "; free some space, then run the same command again",
+    errno.EACCES: "; choose a folder that you may write to, or change its permissions",
+    errno.EROFS: "; choose a folder that you may write to",
+}
 OWN_WORDS = ("completion",)  # answered here, not by a job
 
 
@@ -69,7 +76,9 @@ def guarded(action: Callable[[], int]) -> int:
         return 130
     except OSError as error:  # a full disk, a folder without permission
         what = error.strerror or str(error)
-        return complain(OSError(f"{what}: {error.filename}" if error.filename else what), 1, error)
+        where = f": {error.filename}" if error.filename else ""
+        remedy = REMEDIES.get(error.errno or 0, "")
+        return complain(OSError(f"{what}{where}{remedy}"), 1, error)
     except Exception as error:  # ours to mend: say where
         traceback.print_exc()
         return complain(RuntimeError(f"this is a bug in packtrain: {type(error).__name__}: {error}"), 1)

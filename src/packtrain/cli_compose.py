@@ -56,6 +56,7 @@ def run(command: str, arguments: Sequence[str], guarded: Guard) -> int:
             engine.show_cfg(command, quiet(options.overrides), options.cfg, options.package, options.resolve)
             return 0
         if options.info:
+            logging.raiseExceptions = False  # a reader that leaves half-way is no reason for a traceback a line
             engine.show_info(options.info, command, quiet(options.overrides))
             logging.getLogger().handlers.clear()  # it prints through the root logger; what comes after must not
             return 0

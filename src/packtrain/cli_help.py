@@ -14,6 +14,7 @@ BASE = "base"  # conf/<group>/base.yaml is what the group's choices share, and n
 EXAMPLES = {
     "train": ("packtrain train model=1m data=python", "packtrain train -m model=1m,5m name=sizes"),
     "plan": ("packtrain plan model=65b cluster=llama_paper", "packtrain plan model=7b format=json"),
+    "doctor": ("packtrain doctor", "packtrain doctor format=json"),
     "runs": ("packtrain runs", "packtrain runs compare=[first,second]"),
 }
 FLAGS = """\
@@ -44,7 +45,15 @@ def commands() -> list[str]:
 
 def purpose(text: str) -> str:
     """The first comment line of a command's YAML."""
-    return next((line.lstrip("# ").strip() for line in text.splitlines() if line.startswith("#")), "")
+    comments = (line.lstrip("# ").strip() for line in text.splitlines() if line.startswith("#"))
+    return next((comment for comment in comments if not comment.startswith("packtrain ")), "")
+
+
+def examples(command: str, text: str) -> list[str]:
+    """The comment lines of a command's YAML that are commands themselves, then our own; two at least."""
+    shown = [line.lstrip("# ").strip() for line in text.splitlines() if line.startswith("# packtrain ")]
+    more = EXAMPLES.get(command, (f"packtrain {command} --cfg job", f"packtrain {command} --info"))
+    return [*shown, *more][: max(2, len(shown))]
 
 
 def choices(group: str) -> list[str]:
@@ -72,7 +81,8 @@ def overview() -> str:
 
 def command_page(command: str) -> str:
     """What `packtrain COMMAND --help` prints."""
-    page = read_page((conf() / f"{command}.yaml").read_text(encoding="utf-8"))
+    text = (conf() / f"{command}.yaml").read_text(encoding="utf-8")
+    page = read_page(text)
     lines = [f"packtrain {command}: {page.purpose}", "", f"usage: packtrain {command} [key=value …]", ""]
     if page.groups:
         lines += ["groups (key=choice; the first is the default):"]
@@ -87,11 +97,10 @@ def command_page(command: str) -> str:
         lines += [f"  {k:{name_width}}  {v:{value_width}}  {comment}".rstrip() for k, v, comment in page.keys]
         lines += [f"  (the keys of the groups: packtrain {command} --cfg job)"] if page.groups else []
         lines.append("")
-    examples = EXAMPLES.get(command, (f"packtrain {command} --cfg job", f"packtrain {command} --help"))
     lines.append("flags:")
     if any(group == "experiment" for group, _, _ in page.groups):
         lines.append("  experiment=NAME         a named set of settings from conf/experiment")
-    return "\n".join([*lines, FLAGS, "", "examples:", *(f"  {example}" for example in examples)])
+    return "\n".join([*lines, FLAGS, "", "examples:", *(f"  {example}" for example in examples(command, text))])
 
 
 def read_page(text: str) -> Page:

@@ -76,8 +76,16 @@ def test_a_mistake_is_answered_in_one_line(
         (UserError("mend this\nplease"), 2, "packtrain: mend this please\n"),
         (Failure("it broke"), 1, "packtrain: it broke\n"),
         (KeyboardInterrupt(), 130, "packtrain: interrupted\n"),
-        (OSError(28, "No space left on device", "/x"), 1, "packtrain: No space left on device: /x\n"),
-        (PermissionError(13, "Permission denied", "/x"), 1, "packtrain: Permission denied: /x\n"),
+        (
+            OSError(28, "No space left on device", "/x"),
+            1,
+            "packtrain: No space left on device: /x; free some space, then run the same command again\n",
+        ),
+        (
+            PermissionError(13, "Permission denied", "/x"),
+            1,
+            "packtrain: Permission denied: /x; choose a folder that you may write to, or change its permissions\n",
+        ),
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, BaseException) else None,
 )
