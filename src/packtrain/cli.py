@@ -27,10 +27,14 @@ OWN_WORDS = ("completion",)  # answered here, not by a job
 def main(argv: Sequence[str] | None = None) -> int:
     """The program; returns its exit code. `argv` is without the program's name."""
     arguments = list(sys.argv[1:] if argv is None else argv)
-    try:
-        code = guarded(lambda: dispatch(arguments))
-        sys.stdout.flush()
+
+    def action() -> int:
+        code = dispatch(arguments)
+        sys.stdout.flush()  # here, so that a full disk or a reader that left is met by guarded
         return code
+
+    try:
+        return guarded(action)
     except BrokenPipeError:  # `packtrain runs | head`: the reader has left, and nobody wants to hear of it
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
