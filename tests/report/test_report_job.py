@@ -91,6 +91,14 @@ def test_missing_pieces_are_said_with_the_command_that_makes_them(
         assert f"packtrain evaluate checkpoint={runs_dir / 'young'}" in text
 
 
+def test_figures_of_an_earlier_step_are_said(runs_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = runs_dir / "quickstart" / "evaluation.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "step": 60}))
+    html = report(runs_dir, "quickstart")
+    for text in (html, capsys.readouterr().out):
+        assert "the held-out figures are those of step 60, training ended at step 120" in text
+
+
 def test_unknown_mfu_is_said_not_guessed(runs_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = runs_dir / "quickstart" / "summary.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "mfu": None}))

@@ -73,19 +73,26 @@ def read_run(path: Path) -> RunData:
     if not _is_run(path):
         raise UserError(f"{path} is not a run folder: it has no config.yaml; give a folder that packtrain train wrote")
     here = {name: path / name for name in REMEDIES}
-    missing = tuple(
+    missing = [
         f"no {name}: {remedy.format(path=path)}" for name, remedy in REMEDIES.items() if not here[name].is_file()
-    )
+    ]
+    summary, evaluation = _mapping(here["summary.json"]), _mapping(here["evaluation.json"])
+    scored, last = evaluation.get("step"), summary.get("step")
+    if scored is not None and scored != last:
+        of = f", training ended at step {last}" if last is not None else ""
+        missing.append(
+            f"the held-out figures are those of step {scored}{of}: {REMEDIES['evaluation.json'].format(path=path)}"
+        )
     return RunData(
         path=path,
         config=_mapping(path / "config.yaml"),
         metrics=_rows(here["metrics.csv"]),
-        summary=_mapping(here["summary.json"]),
-        evaluation=_mapping(here["evaluation.json"]),
+        summary=summary,
+        evaluation=evaluation,
         sample=here["sample.txt"].read_text(encoding="utf-8", errors="replace")
         if here["sample.txt"].is_file()
         else None,
-        missing=missing,
+        missing=tuple(missing),
     )
 
 
