@@ -7,26 +7,8 @@ from pathlib import Path
 from packtrain.data.documents import Document, DocumentWriter
 from packtrain.tokenizer.training import train_tokenizer
 
-WORDS = "a pack train is a caravan of llamas that carries tokens over the mountains in 12 345 days".split()  # noqa: SIM905
-    "a",
-    "pack",
-    "train",
-    "is",
-    "a",
-    "caravan",
-    "of",
-    "llamas",
-    "that",
-    "carries",
-    "tokens",
-    "over",
-    "the",
-    "mountains",
-    "in",
-    "12",
-    "345",
-    "days",
-]
+SENTENCE = "a pack train is a caravan of llamas that carries tokens over the mountains in 12 345 days"
+WORDS = SENTENCE.split()
 
 
 def text(number: int, words: int = 40) -> str:

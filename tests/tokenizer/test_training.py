@@ -60,9 +60,7 @@ def test_a_reserved_character_costs_itself_and_not_its_line() -> None:
         "end",
         " next",
     ]
-    model = train_tokenizer([f"{word}▅" for word in ["caravan"] * 50], 270)
-    peer = sentencepiece.SentencePieceProcessor(model_proto=model)  # pyright: ignore[reportCallIssue]
-    assert peer.encode("caravan", out_type=str) == ["▁caravan"]
+    assert train_tokenizer(["caravan▅"] * 50, 268) == train_tokenizer(["caravan"] * 50, 268)
 
 
 @pytest.mark.parametrize(

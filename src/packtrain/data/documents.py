@@ -41,10 +41,14 @@ class Document:
 KNOWN = {f.name for f in fields(Document)}
 
 
+def key_number(key: str) -> int:
+    """A name as a number in [0, 2^64) that looks like chance."""
+    return int.from_bytes(hashlib.blake2b(key.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "big")
+
+
 def split_of(key: str, held_out: float) -> str:
     """By the hash of `key`: stable when documents are added, and a larger share keeps the smaller one's documents."""
-    number = int.from_bytes(hashlib.blake2b(key.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "big")
-    return "held_out" if number < held_out * 2**64 else "train"
+    return "held_out" if key_number(key) < held_out * 2**64 else "train"
 
 
 def split_in(document: Document, held_out: float) -> str:

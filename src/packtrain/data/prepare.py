@@ -74,6 +74,10 @@ def summary(values: dict[str, Any]) -> str:
     dropped = ", ".join(f"{n} {reason}" for reason, n in values["dropped"].items())
     line = f"{values['kept']} of {values['read']} documents kept"
     line += f" ({dropped})" if dropped else ""
-    line += f", {values['bytes'] / 1e6:.1f} MB"
+    line += f", {size(values['bytes'])}"
     held = values["splits"].get("held_out")
-    return line + (f"; held out {held['documents']}, {held['bytes'] / 1e6:.2f} MB" if held else "; none held out")
+    return line + (f"; held out {held['documents']}, {size(held['bytes'])}" if held else "; none held out")
+
+
+def size(count: float) -> str:
+    return f"{count / 1e6:.1f} MB" if count >= 1e6 else f"{count / 1e3:.1f} kB"

@@ -44,7 +44,7 @@ def make_tokenizer(
     temporary.write_bytes(model)
     temporary.replace(output)
     _record_path(output).write_text(json.dumps(record, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-    say(f"{output}: {vocab_size} pieces from {counts['documents']} documents, {counts['characters'] / 1e6:.1f} MB")
+    say(f"{output}: {vocab_size} pieces from {counts['documents']} documents, {counts['characters']:,} characters")
 
 
 def inputs_digest(files: Sequence[Path]) -> str:

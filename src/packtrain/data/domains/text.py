@@ -12,7 +12,7 @@ from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 
-from packtrain.data.documents import SUFFIXES, Document, read_file, split_of
+from packtrain.data.documents import SUFFIXES, Document, key_number, read_file, split_in
 from packtrain.data.report import Report
 from packtrain.errors import UserError
 
@@ -26,12 +26,12 @@ def generate(source: Path | None, held_out: float, report: Report) -> Iterator[D
     """`source`: a file or a folder. The split is the document's own, else the hash of its id."""
     if source is None:
         raise UserError("domain=text needs input=PATH, a file or a folder of .txt, .md, .jsonl or .jsonl.zst files")
-    documents = _documents(source, held_out, report)
+    documents = _documents(source, report)
     first = [document for document, _ in zip(documents, range(FEW), strict=False)]
     if len(first) < FEW:
         yield from both_splits(first, held_out)
     else:
-        yield from chain(first, documents)
+        yield from (replace(d, split=split_in(d, held_out)) for d in chain(first, documents))
 
 
 def text_files(source: Path) -> list[Path]:
@@ -47,17 +47,31 @@ def text_files(source: Path) -> list[Path]:
 
 
 def both_splits(documents: list[Document], held_out: float) -> list[Document]:
-    """The documents with at least one of them on each side: a single one is cut in two, if it has two lines."""
-    if len(documents) == 1:
-        documents = _cut_in_two(documents[0], held_out)
-    splits = {document.split for document in documents}
-    if len(documents) < 2 or len(splits) == 2:
-        return documents
-    chosen = min(range(len(documents)), key=lambda i: len(documents[i].text))  # what costs the least training text
-    wanted = "held_out" if splits == {"train"} else "train"
-    if wanted == "train":
-        chosen = max(range(len(documents)), key=lambda i: len(documents[i].text))
-    return [replace(d, split=wanted) if i == chosen else d for i, d in enumerate(documents)]
+    """Few documents with a split each: about `held_out` of their characters is held out, whatever the sizes.
+
+    Documents that say their split keep it. Of the others, whole ones are held out in the order of their hash while
+    they fit; where that is not enough the end of the longest is cut off, at a line.
+    """
+    free = sorted((d for d in documents if d.split is None), key=lambda d: key_number(d.id))
+    wanted = held_out * sum(len(d.text) for d in documents) - sum(
+        len(d.text) for d in documents if d.split == "held_out"
+    )
+    held: set[str] = set()
+    seen = 0
+    for document in free:
+        if seen + len(document.text) <= 1.5 * wanted and len(held) + 1 < len(documents):
+            held.add(document.id)
+            seen += len(document.text)
+    done = [replace(d, split=d.split or ("held_out" if d.id in held else "train")) for d in documents]
+    rest = [d for d in free if d.id not in held]
+    if seen >= wanted / 2 or not rest:
+        return done
+    longest = max(rest, key=lambda d: len(d.text))
+    halves = _cut_in_two(longest, wanted - seen)
+    if len(halves) == 1 and len(documents) > 1 and not held:  # one line each: the shortest goes whole
+        shortest = min(rest, key=lambda d: len(d.text))
+        return [replace(d, split="held_out") if d.id == shortest.id else d for d in done]
+    return [half for d in done for half in (halves if d.id == longest.id else [d])]
 
 
 def pieces(text: str, limit: int = PIECE_CHARACTERS) -> list[str]:
@@ -82,23 +96,22 @@ def pieces(text: str, limit: int = PIECE_CHARACTERS) -> list[str]:
     return out
 
 
-def _documents(source: Path, held_out: float, report: Report) -> Iterator[Document]:
+def _documents(source: Path, report: Report) -> Iterator[Document]:
     for path in text_files(source):
         name = path.name if path == source else path.relative_to(source).as_posix()
         if path.name.endswith(SUFFIXES):
             for document in read_file(path):
                 if document.text.strip():
-                    split = document.split or split_of(document.id, held_out)
-                    yield replace(document, domain=NAME, split=split)
+                    yield replace(document, domain=NAME)
                 else:
                     report.drop("empty")
         elif path.suffix.lower() in PLAIN or path == source:
-            yield from _plain(path, name, held_out, report)
+            yield from _plain(path, name, report)
         else:
             report.drop("not .txt, .md or .jsonl")
 
 
-def _plain(path: Path, name: str, held_out: float, report: Report) -> Iterator[Document]:
+def _plain(path: Path, name: str, report: Report) -> Iterator[Document]:
     raw = path.read_bytes()
     if b"\0" in raw:
         report.drop("binary")
@@ -115,20 +128,21 @@ def _plain(path: Path, name: str, held_out: float, report: Report) -> Iterator[D
     for i, part in enumerate(parts):
         identity = name if len(parts) == 1 else f"{name}#{i}"
         if part.strip():
-            yield Document(identity, part, NAME, name, split=split_of(identity, held_out))
+            yield Document(identity, part, NAME, name)
         else:
             report.drop("empty")
 
 
-def _cut_in_two(document: Document, held_out: float) -> list[Document]:
+def _cut_in_two(document: Document, characters: float) -> list[Document]:
+    """The document without its last lines of about so many characters, and those; whole where it has one line."""
     lines = document.text.splitlines(keepends=True)
-    if len(lines) < 2:
-        return [replace(document, split="train")]
-    wanted, seen, cut = len(document.text) * (1 - held_out), 0, 0
-    while cut < len(lines) - 1 and (cut == 0 or seen + len(lines[cut]) <= wanted):
-        seen += len(lines[cut])
-        cut += 1
+    cut, tail = len(lines), 0
+    while cut > 1 and tail < characters:
+        cut -= 1
+        tail += len(lines[cut])
     halves = ("".join(lines[:cut]), "train"), ("".join(lines[cut:]), "held_out")
+    if not all(text.strip() for text, _ in halves):
+        return [replace(document, split="train")]
     return [replace(document, id=f"{document.id}#{split}", text=text, split=split) for text, split in halves]
 
 
