@@ -166,6 +166,8 @@ def sweep(engine: Hydra, command: str, overrides: list[str], guarded: Guard) -> 
         folder = member_folder(own, swept | {str(key) for key in params})
         print(f"packtrain: {' '.join([command, *own])}", file=sys.stderr)
         if folder and "run_dir" in cfg:
+            if not any(override.startswith("name=") for override in own):
+                cfg.name = "sweep"  # its default names one run after its model: members belong together
             cfg.run_dir = f"{cfg.run_dir}/{folder}"
 
         def action() -> int:
