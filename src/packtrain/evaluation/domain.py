@@ -35,7 +35,7 @@ def evaluate_domain(
     domain: str,
     tokenizer: Tokenizer,
     sequence_length: int,
-    batch_size: int = 16,
+    batch_size: int = 4,
     device: torch.device | str = "cpu",
     watch: Watch = lambda found, total: found,
 ) -> DomainResult:

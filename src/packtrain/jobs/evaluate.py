@@ -37,7 +37,7 @@ class EvaluateJob:
     data: str | None = None
     tokenizer: str | None = None
     sequence_length: int | None = None
-    batch_size: int = 16
+    batch_size: int = 4
     precision: Precision = "fp32"
     device: str = "auto"
     output: str | None = None
