@@ -14,7 +14,7 @@ class PrepareJob:
     domain: str
     output: str | None = None
     input: str | None = None
-    held_out: float = 0.1
+    held_out: float = 0.05
     overwrite: bool = False
 
     def __post_init__(self) -> None:

@@ -12,7 +12,7 @@ from packtrain.data.domains import python_code, python_prose, unicode
 from packtrain.data.domains.python_modules import modules
 from packtrain.data.report import Report
 
-HELD_OUT = 0.1
+HELD_OUT = 0.05
 Corpus = dict[str, list[Document]]
 
 
