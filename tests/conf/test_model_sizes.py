@@ -67,7 +67,7 @@ def test_the_counts_in_the_comment_are_exact(size: str) -> None:
 
 @pytest.mark.parametrize("size", [*LADDER, *PUBLISHED])
 def test_a_name_tells_the_size_and_the_recipe_divides(size: str) -> None:
-    config = composed(size, 4_096 if size in ("1m", "5m") else 32_000)
+    config = composed(size, 4_096 if size in ("1m", "5m", "15m") else 32_000)
     assert config.name == size
     nominal = int(size[:-1]) * {"m": 10**6, "b": 10**9}[size[-1]]
     assert abs(parameter_count(config) / nominal - 1) < 0.1
@@ -102,3 +102,9 @@ def test_the_table_of_the_documentation_is_the_configuration(size: str) -> None:
         config.recipe.warmup_steps,
     )
     assert round(float(tokens[:-1]) * {"M": 10**6, "B": 10**9, "T": 10**12}[tokens[-1]]) == config.recipe.tokens
+
+
+@pytest.mark.parametrize("vocabulary", [4_096, 32_000])
+def test_the_ladder_rises_with_either_vocabulary(vocabulary: int) -> None:
+    counts = [parameter_count(composed(size, vocabulary)) for size in [*LADDER, *PUBLISHED]]
+    assert counts == sorted(counts)

@@ -22,7 +22,7 @@ class DomainLoss(Meter):
     Always the same tokens, so that the curve is comparable with itself; `packtrain evaluate` scores all of them.
     """
 
-    def __init__(self, interval_tokens: float | None = None, limit_tokens: int = 32768, batch_size: int = 16) -> None:
+    def __init__(self, interval_tokens: float | None = None, limit_tokens: int = 32768, batch_size: int = 4) -> None:
         if limit_tokens < 1 or batch_size < 1:
             raise UserError("callbacks.domain_loss: limit_tokens and batch_size must be at least 1")
         self.interval_tokens, self.limit_tokens, self.batch_size = interval_tokens, limit_tokens, batch_size
