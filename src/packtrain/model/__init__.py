@@ -1,1 +1,1 @@
-"""config → linear, norm, rope, attention, feed_forward → block → llama; initialisation, loss"""
+"""config → linear, norm, rope, attention, feed_forward → block (manual: by hand) → llama; initialisation, loss"""

@@ -1,28 +1,22 @@
-"""x → q, k, v → rope on q and k → causal attention → wo
-
-The kernel is chosen once per kind of device: xformers on CUDA, where it neither stores the attention weights nor
-computes the scores that the mask hides (LLaMA §2.4); PyTorch's own attention elsewhere.
-"""
+"""x → q, k, v → rope on q and k → causal attention → wo"""
 
 from __future__ import annotations
 
-import functools
-import sys
-from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
+from torch.autograd.function import once_differentiable
 
+from packtrain.model.attention_backends.choose import Backend
 from packtrain.model.config import ModelConfig
+from packtrain.model.layout import Layout
 from packtrain.model.linear import Linear
 from packtrain.model.rope import apply_rope
 
-Attend = Callable[[Tensor, Tensor, Tensor], Tensor]
-
 
 class Attention(nn.Module):
-    """softmax(q kᵀ / √D + causal mask) v per head, then wo: (B, T, C) → (B, T, C).
+    """softmax(q kᵀ / √D + mask) v per head, then wo: (B, T, C) → (B, T, C).
 
     With fewer key and value heads than query heads, each serves a group of neighbouring query heads (Ainslie et al.,
     2023, arXiv 2305.13245).
@@ -36,43 +30,34 @@ class Attention(nn.Module):
         self.wv = Linear(config.dim, config.kv_heads * config.head_dim)
         self.wo = Linear(config.n_heads * config.head_dim, config.dim)
 
-    def forward(self, x: Tensor, rope: Tensor) -> Tensor:
+    def forward(self, x: Tensor, rope: Tensor, layout: Layout, backend: Backend) -> Tensor:
         B, T, _ = x.shape
         q = self.wq(x).view(B, T, self.n_heads, self.head_dim)  # (B, T, C) → (B, T, H, D)
         k = self.wk(x).view(B, T, self.kv_heads, self.head_dim)  # (B, T, C) → (B, T, Hkv, D)
         v = self.wv(x).view(B, T, self.kv_heads, self.head_dim)
-        q, k = apply_rope(q, rope), apply_rope(k, rope)
-        if self.kv_heads != self.n_heads:
-            group = self.n_heads // self.kv_heads
-            k, v = k.repeat_interleave(group, dim=2), v.repeat_interleave(group, dim=2)  # (B, T, H, D)
-        heads = causal_attention(x.device.type)(q, k, v)
+        heads = attend(apply_rope(q, rope), apply_rope(k, rope), v, layout, backend)  # pyright: ignore[reportCallIssue]
         return self.wo(heads.reshape(B, T, -1))  # (B, T, H, D) → (B, T, C)
 
 
-@functools.cache
-def causal_attention(device_type: str) -> Attend:
-    """The causal kernel for `cpu`, `cuda`, …: (q, k, v), each (B, T, H, D) → (B, T, H, D).
-
-    On CUDA xformers where it is there and runs; where not, one line on stderr says so, once, and SDPA is used.
-    Elsewhere xformers is not even imported: it has no kernels there and warns about it at length.
-    """
-    if device_type != "cuda":
-        return _sdpa
-    try:
-        from xformers.ops import LowerTriangularMask, memory_efficient_attention
-
-        def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-            return memory_efficient_attention(q, k, v, attn_bias=LowerTriangularMask())
-
-        probe = torch.zeros(1, 8, 1, 32, device=device_type, dtype=torch.bfloat16)
-        attend(probe, probe, probe)
-    except (ImportError, NotImplementedError, RuntimeError, OSError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        print(f"xformers attention is not usable here ({reason}): using PyTorch's attention", file=sys.stderr)
-        return _sdpa
-    return attend
+@torch.compiler.disable  # a kernel is compiled already, and its layout holds Python numbers that change with the batch
+def attend(q: Tensor, k: Tensor, v: Tensor, layout: Layout, backend: Backend) -> Tensor:
+    """The backend under autograd: (B, T, H, D), (B, T, Hkv, D) → (B, T, H, D)."""
+    if not torch.is_grad_enabled():
+        return backend.forward(q, k, v, layout)[0]
+    return Attend.apply(q, k, v, layout, backend)  # pyright: ignore[reportReturnType]
 
 
-def _sdpa(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    q, k, v = (heads.transpose(1, 2) for heads in (q, k, v))  # (B, T, H, D) → (B, H, T, D)
-    return F.scaled_dot_product_attention(q, k, v, is_causal=True).transpose(1, 2)
+class Attend(torch.autograd.Function):
+    """Saves q, k, v, out and the log-sum-exp, and lets the backend do both directions."""
+
+    @staticmethod
+    def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor, layout: Layout, backend: Backend) -> Tensor:
+        out, lse = backend.forward(q, k, v, layout)
+        ctx.save_for_backward(q, k, v, out, lse)
+        ctx.layout, ctx.backend = layout, backend
+        return out
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, dout: Tensor) -> tuple[Tensor | None, ...]:
+        return *ctx.backend.backward(dout, *ctx.saved_tensors, ctx.layout), None, None

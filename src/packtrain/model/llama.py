@@ -1,4 +1,4 @@
-"""tokens → tok_embeddings → block × n_layers → norm → output → logits"""
+"""tokens → tok_embeddings → block × n_layers → norm → output → logits, or straight to the loss"""
 
 from __future__ import annotations
 
@@ -6,9 +6,13 @@ import torch
 from torch import Tensor, nn
 
 from packtrain.errors import UserError
+from packtrain.model.attention_backends.choose import choose
 from packtrain.model.block import TransformerBlock
 from packtrain.model.config import ModelConfig
+from packtrain.model.engine import Engine
+from packtrain.model.layout import CAUSAL, Layout
 from packtrain.model.linear import Embedding, Linear
+from packtrain.model.loss import linear_cross_entropy
 from packtrain.model.norm import RMSNorm
 from packtrain.model.rope import rope_table
 
@@ -17,29 +21,43 @@ class Llama(nn.Module):
     """LLaMA (Touvron et al., 2023, arXiv 2302.13971, §2): tokens (B, T) int64 → logits (B, T, V) fp32.
 
     Parameters are always fp32; linear layers and the residual stream compute in `compute_dtype` by explicit casts,
-    norms and rotations in fp32. Parameter names are those of Meta's release. The weights are uninitialised until
-    `initialisation.initialise` or a checkpoint fills them; under `torch.device("meta")` they take no memory.
+    norms and rotations in fp32. `engine` chooses kernels and what is kept for the backward. Parameter names are those
+    of Meta's release. The weights are uninitialised until `initialisation.initialise` or a checkpoint fills them; under
+    `torch.device("meta")` they take no memory.
     """
 
-    def __init__(self, config: ModelConfig, compute_dtype: torch.dtype = torch.float32) -> None:
+    def __init__(
+        self, config: ModelConfig, compute_dtype: torch.dtype = torch.float32, engine: Engine | None = None
+    ) -> None:
         super().__init__()
         self.config = config
         self.compute_dtype = compute_dtype
+        self.engine = engine or Engine()
         self.tok_embeddings = Embedding(config.vocabulary, config.dim, compute_dtype)
-        self.layers = nn.ModuleList(TransformerBlock(config) for _ in range(config.n_layers))
+        self.layers = nn.ModuleList(TransformerBlock(config, self.engine) for _ in range(config.n_layers))
         self.norm = RMSNorm(config.dim, config.norm_eps)
         self.output = Linear(config.dim, config.vocabulary)
 
-    def forward(self, tokens: Tensor) -> Tensor:
+    def forward(self, tokens: Tensor, layout: Layout = CAUSAL) -> Tensor:
         """Logits of the next token at every position. A sequence longer than the model's is a `UserError`."""
-        T = tokens.shape[1]
+        return self.output(self.hidden(tokens, layout)).float()  # (B, T, C) → (B, T, V)
+
+    def loss(self, tokens: Tensor, targets: Tensor, layout: Layout = CAUSAL) -> Tensor:
+        """Mean negative log-likelihood of `targets` (B, T), nats a token, without the logits of the whole batch."""
+        return linear_cross_entropy(self.hidden(tokens, layout), self.output.weight, targets)
+
+    def hidden(self, tokens: Tensor, layout: Layout = CAUSAL) -> Tensor:
+        """What `output` reads: tokens (B, T) → (B, T, C) in the compute dtype."""
+        B, T = tokens.shape
         if self.config.max_sequence_length < T:
             raise UserError(
                 f"a sequence of {T} tokens is longer than the model's max_sequence_length="
                 f"{self.config.max_sequence_length}; shorten it (data.sequence_length) or build a longer model"
             )
-        rope = rope_table(torch.arange(T, device=tokens.device), self.config.head_dim, self.config.rope_theta)
+        layout.check(B, T)
+        backend = choose(self.engine.attention, tokens.device.type)
+        rope = rope_table(layout.positions(T, tokens.device), self.config.head_dim, self.config.rope_theta)
         h = self.tok_embeddings(tokens)  # (B, T) → (B, T, C)
         for layer in self.layers:
-            h = layer(h, rope)
-        return self.output(self.norm(h)).float()  # (B, T, C) → (B, T, V)
+            h = layer(h, rope, layout, backend)
+        return self.norm(h)

@@ -1,0 +1,64 @@
+"""attention=, recompute=, compile= → Engine: how the model is computed, which changes its speed and memory alone"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+import sys
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+
+from packtrain.errors import UserError
+from packtrain.model.attention_backends.choose import AttentionName, automatic, choose
+
+Recompute = Literal["none", "full", "selective", "manual"]
+
+
+@dataclass(frozen=True)
+class Engine:
+    """What of the numbers' making can be chosen.
+
+    attention: the kernel (`attention_backends/`). recompute: what the backward finds saved (`recompute.py`).
+    compile: the layers' inner functions through torch.compile; `compiler` is its backend.
+    """
+
+    attention: AttentionName = "auto"
+    recompute: Recompute = "manual"
+    compile: bool = False
+    compiler: str = "inductor"
+
+    def __post_init__(self) -> None:
+        if self.compile and self.recompute == "selective":
+            raise UserError(
+                "compile=true does not go with recompute=selective, whose choice the compiler would make anew: "
+                "give recompute=manual, which saves the same or less"
+            )
+
+    def check(self, device: torch.device) -> None:
+        """Raises `UserError` where this engine does not run on `device`."""
+        choose(self.attention, device.type)
+        if self.compile and self.compiler == "inductor" and (reason := compile_unavailable(device)) is not None:
+            raise UserError(f"compile=true {reason}, or give compile=false")
+
+    def describe(self, device: torch.device) -> str:
+        """`attention sdpa (auto: xformers runs on CUDA only), recompute manual`."""
+        name, why = automatic(device.type)
+        kernel = f"{name} (auto: {why})" if self.attention == "auto" else self.attention
+        return f"attention {kernel}, recompute {self.recompute}" + (", compiled" if self.compile else "")
+
+
+def compile_unavailable(device: torch.device) -> str | None:
+    """Why Inductor cannot compile for `device`, with the remedy; None where it can."""
+    if sys.platform == "win32":
+        return "is not supported on Windows: use WSL"
+    if device.type == "cuda" and importlib.util.find_spec("triton") is None:
+        return "needs Triton on CUDA: pip install triton"
+    if device.type not in ("cpu", "cuda"):
+        return f"is not supported on {device.type}"
+    compiler = os.environ.get("CXX", "clang++" if sys.platform == "darwin" else "g++")
+    if shutil.which(compiler.split()[0] if compiler.split() else "") is None:
+        return f"needs a C++ compiler and '{compiler}' is not found: install one (Debian: apt install g++) or set CXX"
+    return None
