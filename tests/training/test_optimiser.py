@@ -9,7 +9,6 @@ import torch
 from packtrain.model.config import ModelConfig
 from packtrain.model.initialisation import initialise
 from packtrain.model.llama import Llama
-from packtrain.model.loss import cross_entropy
 from packtrain.training.optimiser import build_optimiser, clip_gradients
 from packtrain.training.schedule import OptimConfig
 
@@ -24,7 +23,7 @@ def tiny() -> Llama:
 
 def backward(model: Llama, tokens: torch.Tensor, parts: int) -> None:
     for micro in tokens.chunk(parts):
-        (cross_entropy(model(micro[:, :-1]), micro[:, 1:]) / parts).backward()
+        (model.loss(micro[:, :-1], micro[:, 1:]) / parts).backward()
 
 
 def test_only_matrices_decay_and_every_parameter_is_in_one_group() -> None:

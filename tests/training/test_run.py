@@ -165,17 +165,17 @@ def test_the_last_checkpoints_and_every_nth_are_kept(train) -> None:
 
 
 def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_last_good_checkpoint(train, monkeypatch) -> None:
-    from packtrain.training import module
+    from packtrain.model.llama import Llama
 
-    real = module.cross_entropy
+    real = Llama.loss
 
-    def poisoned(logits, targets):
+    def poisoned(*arguments):
         poisoned.calls += 1
-        loss = real(logits, targets)
+        loss = real(*arguments)
         return loss * float("nan") if poisoned.calls > 2 * 12 else loss  # two micro-batches a step: the 13th step
 
     poisoned.calls = 0
-    monkeypatch.setattr(module, "cross_entropy", poisoned)
+    monkeypatch.setattr(Llama, "loss", poisoned)
     outcome = train()
     assert outcome.code == 1 and "loss nan" in outcome.err and "at step 13" in outcome.err
     assert outcome.err.strip().splitlines()[-1].startswith("packtrain: ") and "Traceback" not in outcome.err

@@ -16,6 +16,7 @@ class DataConfig:
     weights: sampling proportion per domain; normalised to one, a domain of weight 0 is not read. Empty: every
         domain of the shards by its number of tokens.
     micro_batch: sequences a device works on at once; None takes the largest that divides, up to 16.
+    document_mask: documents packed into one sequence do not see each other, and positions start anew with each.
     held_out: share of documents kept for validation where the documents do not say it themselves (data=text).
     """
 
@@ -28,6 +29,7 @@ class DataConfig:
     micro_batch: int | None = None
     workers: int = 0
     input: str | None = None
+    document_mask: bool = False
     held_out: float = 0.05
 
     def __post_init__(self) -> None:

@@ -22,8 +22,10 @@ from packtrain.data.mixture import MixtureReport
 from packtrain.errors import Failure, UserError
 from packtrain.estimate.cluster import ClusterConfig
 from packtrain.jobs.smoke import run_smoke
+from packtrain.model.attention_backends.choose import AttentionName
 from packtrain.model.compute import DTYPES, Precision, pick_device
 from packtrain.model.config import ModelConfig, parameter_count
+from packtrain.model.engine import Engine, Recompute
 from packtrain.model.initialisation import initialise
 from packtrain.model.llama import Llama
 from packtrain.training.data import MixtureData, build_mixture
@@ -50,6 +52,9 @@ class TrainJob:
     runs_dir: str = "runs"
     input: str | None = None
     precision: Precision = "fp32"
+    attention: AttentionName = "auto"
+    recompute: Recompute = "manual"
+    compile: bool = False
     device: str = "auto"
     seed: int = 1
     log_interval_tokens: float | None = None
@@ -85,6 +90,8 @@ def train(job: TrainJob, stop_at: int | None = None) -> dict[str, Any]:
     check_warmup(job.optim, steps.total)
     mixture = build_mixture(job.data, manifest, shards, steps, job.seed)
     device = pick_device(job.device)
+    engine = Engine(job.attention, job.recompute, job.compile)
+    engine.check(device)
     config = _record(job, model_config, shards, manifest.fingerprint, manifest.tokenizer_fingerprint)
     refuse_another_run(run_dir, config)
     if (done := _finished(run_dir)) is not None:
@@ -100,9 +107,10 @@ def train(job: TrainJob, stop_at: int | None = None) -> dict[str, Any]:
         if isinstance(logger, Rewindable):
             logger.rewind(start)
     repetitions = MixtureReport.of(mixture, steps.total_tokens, steps.sequence_length)
-    _announce(job, steps, start, parameter_count(model_config), repetitions)
+    _announce(job, steps, start, parameter_count(model_config), repetitions, engine.describe(device))
 
-    module = LlamaModule(Llama(model_config, DTYPES[job.precision]), job.optim, steps, job.seed, str(run_dir))
+    model = Llama(model_config, DTYPES[job.precision], engine)
+    module = LlamaModule(model, job.optim, steps, job.seed, str(run_dir), job.data.document_mask)
     if checkpoint is None:
         initialise(module.model, job.seed)
     log, interruption = RunLog(job.log_interval_tokens), Interruption()
@@ -166,13 +174,15 @@ def _finished(run_dir: Path) -> dict[str, Any] | None:
     return summary if summary.get("finished") else None
 
 
-def _announce(job: TrainJob, steps: Steps, start: int, parameters: int, repetitions: MixtureReport) -> None:
+def _announce(
+    job: TrainJob, steps: Steps, start: int, parameters: int, repetitions: MixtureReport, engine: str
+) -> None:
     verb = f"continues after step {start}" if start else "starts"
     print(
         f"{job.run_dir} {verb}: {parameters:,} parameters, {steps.total} steps of {steps.batch_tokens:,} tokens "
         f"({steps.accumulation} × {steps.micro_batch} sequences of {steps.sequence_length}), {job.precision}"
     )
-    for line in repetitions.lines():
+    for line in (engine, *repetitions.lines()):
         print(f"  {line}")
 
 

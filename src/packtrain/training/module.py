@@ -14,8 +14,8 @@ import torch
 from lightning.pytorch import LightningModule
 
 from packtrain.errors import Failure
+from packtrain.model.layout import CAUSAL, Layout, document_lengths
 from packtrain.model.llama import Llama
-from packtrain.model.loss import cross_entropy
 from packtrain.training.optimiser import build_optimiser, clip_gradients
 from packtrain.training.schedule import OptimConfig, learning_rate
 from packtrain.training.steps import Steps
@@ -31,9 +31,14 @@ class StepResult:
 
 
 class LlamaModule(LightningModule):
-    """`model` trained by `optim` over `steps`; `run_dir` only tells the user where the last good checkpoint is."""
+    """`model` trained by `optim` over `steps`; `run_dir` only tells the user where the last good checkpoint is.
 
-    def __init__(self, model: Llama, optim: OptimConfig, steps: Steps, seed: int, run_dir: str = "") -> None:
+    With `document_mask` the documents packed into one sequence do not see each other.
+    """
+
+    def __init__(
+        self, model: Llama, optim: OptimConfig, steps: Steps, seed: int, run_dir: str = "", document_mask: bool = False
+    ) -> None:
         super().__init__()
         self.automatic_optimization = False
         self.model = model
@@ -41,11 +46,19 @@ class LlamaModule(LightningModule):
         self.steps = steps
         self.seed = seed
         self.run_dir = run_dir
+        self.document_mask = document_mask
+        self.layouts: list[Layout] = []  # of the micro-batches of the coming step
         self.last: StepResult | None = None
         self.paused_seconds = 0.0  # validation and checkpoints: not part of a step's time
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         return build_optimiser(self.model, self.optim)
+
+    def on_before_batch_transfer(self, batch: torch.Tensor, dataloader_idx: int) -> torch.Tensor:
+        """Finds the documents while the tokens are still on the CPU: on a GPU, looking for them would stall it."""
+        micros = batch.split(self.steps.micro_batch)
+        self.layouts = [Layout(document_lengths(m[:, :-1])) if self.document_mask else CAUSAL for m in micros]
+        return batch
 
     def training_step(self, batch: torch.Tensor, batch_idx: int) -> None:
         """`batch` (sequences of one step on this rank, T + 1) token ids."""
@@ -56,8 +69,8 @@ class LlamaModule(LightningModule):
         for group in optimiser.param_groups:
             group["lr"] = rate
         total = torch.zeros((), device=batch.device)
-        for micro in batch.split(self.steps.micro_batch):
-            loss = cross_entropy(self.model(micro[:, :-1].long()), micro[:, 1:].long()) / self.steps.accumulation
+        for micro, layout in zip(batch.split(self.steps.micro_batch), self.layouts, strict=True):
+            loss = self.model.loss(micro[:, :-1].long(), micro[:, 1:].long(), layout) / self.steps.accumulation
             self.manual_backward(loss)
             total += loss.detach()
         norm = clip_gradients(self.model, self.optim)
