@@ -48,6 +48,16 @@ def test_tensorboard_has_the_loss_against_steps_and_against_tokens(train) -> Non
         assert (tag, 20) in found, tag
 
 
+def test_a_run_that_another_process_trains_is_refused_and_left_alone(train, tmp_path: Path) -> None:
+    from packtrain.training.lock import only_process
+
+    with only_process(tmp_path / "runs" / "r"):
+        outcome = train()
+        assert outcome.code == 2 and f"is being trained by process {os.getpid()}" in outcome.err
+        assert not (outcome.run_dir / "metrics.csv").exists()
+    assert train().code == 0
+
+
 def test_a_finished_run_says_so_and_does_nothing(train) -> None:
     first = train()
     before = {file: file.stat().st_mtime_ns for file in first.run_dir.rglob("*")}

@@ -1,25 +1,21 @@
-"""shards + mixture + model + optimiser → Lightning fit, from the newest intact checkpoint on → summary.json"""
+"""model + data + optimiser → checked → Lightning fit, from the newest intact checkpoint on → summary.json"""
 
 from __future__ import annotations
 
 import dataclasses
-import json
-import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from lightning.pytorch import Trainer
+import torch
 
 from packtrain.callbacks.interruption import Interruption
-from packtrain.callbacks.meter import Meter, RunLog
+from packtrain.callbacks.meter import RunLog
 from packtrain.callbacks.progress import Progress
+from packtrain.callbacks.summary import read_summary, write_summary
 from packtrain.checkpoint.directory import newest_intact, read_meta
-from packtrain.checkpoint.load import model_to_meta
 from packtrain.data.config import DataConfig
-from packtrain.data.manifest import load_manifest
-from packtrain.data.mixture import MixtureReport
-from packtrain.errors import Failure, UserError
+from packtrain.errors import Failure
 from packtrain.estimate.cluster import ClusterConfig
 from packtrain.jobs.smoke import run_smoke
 from packtrain.model.attention_backends.choose import AttentionName
@@ -28,15 +24,13 @@ from packtrain.model.config import ModelConfig, parameter_count
 from packtrain.model.engine import Engine, Recompute
 from packtrain.model.initialisation import initialise
 from packtrain.model.llama import Llama
-from packtrain.training.data import MixtureData, build_mixture
 from packtrain.training.identity import refuse_another_run, write_config
+from packtrain.training.lock import only_process
 from packtrain.training.loggers import Rewindable
 from packtrain.training.module import LlamaModule
-from packtrain.training.schedule import OptimConfig, check_warmup
-from packtrain.training.steps import Steps, plan_steps
+from packtrain.training.schedule import OptimConfig
+from packtrain.training.setup import Setup, prepare
 from packtrain.training.trainer import build_trainer
-
-SUMMARY = "summary.json"
 
 
 @dataclass(frozen=True)
@@ -78,131 +72,76 @@ def train(job: TrainJob, stop_at: int | None = None) -> dict[str, Any]:
     Raises `UserError` for what the user can mend before anything is written, `Failure` for a loss that is no number.
     """
     run_dir = Path(job.run_dir)
-    shards = _shards(job.data)
-    manifest = load_manifest(shards)
-    model_config = _with_vocabulary(job.model, manifest.vocab_size)
-    if job.data.sequence_length > model_config.max_sequence_length:
-        raise UserError(
-            f"data.sequence_length={job.data.sequence_length} is longer than the model's "
-            f"model.max_sequence_length={model_config.max_sequence_length}: shorten the one or raise the other"
-        )
-    steps = plan_steps(job.data)
-    check_warmup(job.optim, steps.total)
-    mixture = build_mixture(job.data, manifest, shards, steps, job.seed)
     device = pick_device(job.device)
     engine = Engine(job.attention, job.recompute, job.compile)
     engine.check(device)
-    config = _record(job, model_config, shards, manifest.fingerprint, manifest.tokenizer_fingerprint)
+    setup = prepare(job.model, job.data, job.optim, job.seed)
+    config = _record(job, setup)
     refuse_another_run(run_dir, config)
-    if (done := _finished(run_dir)) is not None:
+    done = read_summary(run_dir)
+    if done is not None:
         print(f"{run_dir} is finished: {done['step']} steps, {done['tokens']:,} tokens; nothing to do")
         return done
+    with only_process(run_dir):
+        write_config(run_dir, config)
+        (run_dir / "tokenizer.model").write_bytes(setup.tokenizer)
+        return _fit(job, setup, engine, device, stop_at)
 
-    write_config(run_dir, config)
-    (run_dir / "tokenizer.model").write_bytes((shards / "tokenizer.model").read_bytes())
+
+def _fit(job: TrainJob, setup: Setup, engine: Engine, device: torch.device, stop_at: int | None) -> dict[str, Any]:
+    run_dir, total = Path(job.run_dir), setup.steps.total
     checkpoint = newest_intact(run_dir)
     start = read_meta(checkpoint)["step"] if checkpoint else 0
     loggers = list(job.loggers.values())
     for logger in loggers:
         if isinstance(logger, Rewindable):
             logger.rewind(start)
-    repetitions = MixtureReport.of(mixture, steps.total_tokens, steps.sequence_length)
-    _announce(job, steps, start, parameter_count(model_config), repetitions, engine.describe(device))
+    _announce(job, setup, start, engine.describe(device))
 
-    model = Llama(model_config, DTYPES[job.precision], engine)
-    module = LlamaModule(model, job.optim, steps, job.seed, str(run_dir), job.data.document_mask)
+    model = Llama(setup.model, DTYPES[job.precision], engine)
     if checkpoint is None:
-        initialise(module.model, job.seed)
+        initialise(model, job.seed)
+    module = LlamaModule(model, job.optim, setup.steps, job.seed, str(run_dir), job.data.document_mask)
     log, interruption = RunLog(job.log_interval_tokens), Interruption()
     callbacks = [*job.callbacks.values(), log, interruption, Progress(log)]
-    identity = {
-        "model": model_to_meta(model_config),
-        "batch_tokens": steps.batch_tokens,
-        "seed": job.seed,
-        "data_fingerprint": manifest.fingerprint,
-        "tokenizer_fingerprint": manifest.tokenizer_fingerprint,
-    }
-    trainer = build_trainer(run_dir, device, stop_at or steps.total, callbacks, loggers, identity)
-    data = MixtureData(job.data, manifest, shards, mixture, steps)
+    trainer = build_trainer(run_dir, device, stop_at or total, callbacks, loggers, setup.checkpoint_identity())
     try:
-        trainer.fit(module, datamodule=data, ckpt_path=str(checkpoint) if checkpoint else None)
+        trainer.fit(module, datamodule=setup.datamodule(), ckpt_path=str(checkpoint) if checkpoint else None)
     finally:
         interruption.restore()
-    if interruption.received is not None and trainer.global_step < steps.total:
-        print(f"{run_dir}: stopped at step {trainer.global_step} of {steps.total}; the same command continues it")
+    if interruption.received is not None and trainer.global_step < total:
+        print(f"{run_dir}: stopped at step {trainer.global_step} of {total}; the same command continues it")
         raise KeyboardInterrupt
-    if trainer.global_step < steps.total:
+    if trainer.global_step < total:
         if stop_at is None:
-            raise Failure(f"{run_dir}: a callback stopped the run at step {trainer.global_step} of {steps.total}")
+            raise Failure(f"{run_dir}: a callback stopped the run at step {trainer.global_step} of {total}")
         return {"step": trainer.global_step}
-    return _summarise(run_dir, trainer, module, parameter_count(model_config), repetitions)
-
-
-def _shards(data: DataConfig) -> Path:
-    if data.path is not None:
-        return Path(data.path)
-    from packtrain.data.text_pipeline import ensure_text_shards  # the tokenizer's training, needed for data=text alone
-
-    return ensure_text_shards(data)
-
-
-def _with_vocabulary(model: ModelConfig, vocab_size: int) -> ModelConfig:
-    if model.vocab_size not in (None, vocab_size):
-        raise UserError(
-            f"the model's vocabulary is {model.vocab_size}, the shards' tokenizer has {vocab_size} pieces: "
-            f"set data.vocab_size={vocab_size}"
-        )
-    return dataclasses.replace(model, vocab_size=vocab_size)
-
-
-def _record(job: TrainJob, model: ModelConfig, shards: Path, data: str, tokenizer: str) -> dict[str, Any]:
-    """What config.yaml holds: everything composed, with what was found out while starting."""
-    typed = dataclasses.asdict(dataclasses.replace(job, callbacks={}, loggers={}, composed={}, model=model))
-    typed["data"]["path"] = str(shards.resolve())
-    typed["optim"]["betas"] = list(job.optim.betas)
-    for name in ("callbacks", "loggers", "composed"):
-        typed[name] = job.composed.get(name, {})
-    del typed["composed"]
-    return {**typed, "fingerprints": {"data": data, "tokenizer": tokenizer}}
-
-
-def _finished(run_dir: Path) -> dict[str, Any] | None:
-    try:
-        summary = json.loads((run_dir / SUMMARY).read_text())
-    except (OSError, ValueError):
-        return None
-    return summary if summary.get("finished") else None
-
-
-def _announce(
-    job: TrainJob, steps: Steps, start: int, parameters: int, repetitions: MixtureReport, engine: str
-) -> None:
-    verb = f"continues after step {start}" if start else "starts"
-    print(
-        f"{job.run_dir} {verb}: {parameters:,} parameters, {steps.total} steps of {steps.batch_tokens:,} tokens "
-        f"({steps.accumulation} × {steps.micro_batch} sequences of {steps.sequence_length}), {job.precision}"
-    )
-    for line in (engine, *repetitions.lines()):
-        print(f"  {line}")
-
-
-def _summarise(
-    run_dir: Path, trainer: Trainer, module: LlamaModule, parameters: int, repetitions: MixtureReport
-) -> dict[str, Any]:
-    summary: dict[str, Any] = {
-        "finished": True,
-        "step": trainer.global_step,
-        "tokens": trainer.global_step * module.steps.batch_tokens,
-        "parameters": parameters,
-        "repetitions": repetitions.repetitions,
-        "finished_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-    }
-    for callback in trainer.callbacks:  # pyright: ignore[reportAttributeAccessIssue]
-        if isinstance(callback, Meter):
-            summary.update(callback.summarise(module))
-    temporary = run_dir / (SUMMARY + ".tmp")
-    temporary.write_text(json.dumps(summary, indent=1) + "\n")
-    temporary.replace(run_dir / SUMMARY)
+    facts = {"parameters": parameter_count(setup.model), "repetitions": setup.repetitions().repetitions}
+    summary = write_summary(run_dir, trainer, module, facts)
     loss = summary.get("train_loss")
     print(f"{run_dir} is finished: {summary['step']} steps" + (f", train loss {loss:.4f}" if loss is not None else ""))
     return summary
+
+
+def _record(job: TrainJob, setup: Setup) -> dict[str, Any]:
+    """What config.yaml holds: everything composed, with what was found out while starting."""
+    plain = dataclasses.replace(job, callbacks={}, loggers={}, composed={}, model=setup.model)
+    typed = dataclasses.asdict(plain)
+    typed["data"]["path"] = str(setup.shards.resolve())
+    typed["optim"]["betas"] = list(job.optim.betas)
+    del typed["composed"]
+    for name in ("callbacks", "loggers"):
+        typed[name] = job.composed.get(name, {})
+    return {**typed, "fingerprints": setup.fingerprints}
+
+
+def _announce(job: TrainJob, setup: Setup, start: int, engine: str) -> None:
+    steps = setup.steps
+    verb = f"continues after step {start}" if start else "starts"
+    print(
+        f"{job.run_dir} {verb}: {parameter_count(setup.model):,} parameters, {steps.total} steps of "
+        f"{steps.batch_tokens:,} tokens ({steps.accumulation} × {steps.micro_batch} sequences of "
+        f"{steps.sequence_length}), {job.precision}"
+    )
+    for line in (engine, *setup.repetitions().lines()):
+        print(f"  {line}")

@@ -30,7 +30,7 @@ def find_peak(device: torch.device, dtype: torch.dtype) -> Peak | None:
     return None
 
 
-def measure_matmul(dtype: torch.dtype, size: int = 1024, seconds: float = 0.4) -> float:
+def measure_matmul(dtype: torch.dtype, size: int = 1024, seconds: float = 0.6) -> float:
     """FLOP/s of the best of many size³ matrix products (2·size³ FLOPs each) on the CPU, all threads."""
     generator = torch.Generator().manual_seed(0)
     a = torch.randn(size, size, generator=generator).to(dtype)

@@ -1,0 +1,84 @@
+"""model, data, optimiser as configured → checked against the shards → everything a run needs; nothing is written yet"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from packtrain.checkpoint.load import model_to_meta
+from packtrain.data.config import DataConfig
+from packtrain.data.manifest import TOKENIZER, Manifest, load_manifest
+from packtrain.data.mixture import Mixture, MixtureReport
+from packtrain.errors import UserError
+from packtrain.model.config import ModelConfig
+from packtrain.training.data import MixtureData, build_mixture
+from packtrain.training.schedule import OptimConfig, check_warmup
+from packtrain.training.steps import Steps, plan_steps
+
+
+@dataclass(frozen=True)
+class Setup:
+    """A run whose parts fit together. `shards` is the pack, `model` has the vocabulary of its tokenizer."""
+
+    shards: Path
+    manifest: Manifest
+    model: ModelConfig
+    data: DataConfig
+    steps: Steps
+    mixture: Mixture
+    seed: int
+
+    @property
+    def tokenizer(self) -> bytes:
+        return (self.shards / TOKENIZER).read_bytes()
+
+    @property
+    def fingerprints(self) -> dict[str, str]:
+        return {"data": self.manifest.fingerprint, "tokenizer": self.manifest.tokenizer_fingerprint}
+
+    def repetitions(self) -> MixtureReport:
+        return MixtureReport.of(self.mixture, self.steps.total_tokens, self.steps.sequence_length)
+
+    def datamodule(self) -> MixtureData:
+        return MixtureData(self.data, self.manifest, self.shards, self.mixture, self.steps)
+
+    def checkpoint_identity(self) -> dict[str, Any]:
+        """What every checkpoint of the run says of itself."""
+        return {
+            "model": model_to_meta(self.model),
+            "batch_tokens": self.steps.batch_tokens,
+            "seed": self.seed,
+            **{f"{name}_fingerprint": value for name, value in self.fingerprints.items()},
+        }
+
+
+def prepare(model: ModelConfig, data: DataConfig, optim: OptimConfig, seed: int) -> Setup:
+    """Raises `UserError` where the parts do not fit: vocabulary, sequence length, batch, warm-up, too few tokens."""
+    shards = find_shards(data)
+    manifest = load_manifest(shards)
+    if model.vocab_size not in (None, manifest.vocab_size):
+        raise UserError(
+            f"the model's vocabulary is {model.vocab_size}, the shards' tokenizer has {manifest.vocab_size} pieces: "
+            f"set data.vocab_size={manifest.vocab_size}"
+        )
+    if data.sequence_length > model.max_sequence_length:
+        raise UserError(
+            f"data.sequence_length={data.sequence_length} is longer than the model's "
+            f"model.max_sequence_length={model.max_sequence_length}: shorten the one or raise the other"
+        )
+    steps = plan_steps(data)
+    check_warmup(optim, steps.total)
+    mixture = build_mixture(data, manifest, shards, steps, seed)
+    model = dataclasses.replace(model, vocab_size=manifest.vocab_size)
+    return Setup(shards, manifest, model, data, steps, mixture, seed)
+
+
+def find_shards(data: DataConfig) -> Path:
+    """The pack that `data` names, or the one made (once) from the user's own text."""
+    if data.path is not None:
+        return Path(data.path)
+    from packtrain.data.text_pipeline import ensure_text_shards  # the tokenizer's training, needed for data=text alone
+
+    return ensure_text_shards(data)
