@@ -17,5 +17,5 @@ packtrain pack input=data/python/documents tokenizer=data/python/tokenizer.model
 
 packtrain train experiment=quickstart name=quickstart
 packtrain evaluate checkpoint=runs/quickstart
-packtrain generate checkpoint=runs/quickstart prompt="'class Reader:'" output=runs/quickstart/sample.txt
+packtrain generate checkpoint=runs/quickstart prompt="'def read('" temperature=0.6 max_new_tokens=120 output=runs/quickstart/sample.txt
 packtrain report runs=quickstart
