@@ -19,6 +19,7 @@ install: $(STAMP) ## create .venv and install packtrain into it; done once, and 
 
 $(BIN)/python:
 	@test -n "$(PYTHON)" || { echo "make: no Python 3.11 or later found; install one, or say PYTHON=/path/to/python3.11"; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "make: $(PYTHON) is not a working Python 3.11 or later; say PYTHON=/path/to/python3.11"; exit 1; }
 	@$(PYTHON) -m venv $(VENV) || { echo "make: $(PYTHON) -m venv failed; on Debian: apt install python3-venv"; exit 1; }
 
 $(STAMP): pyproject.toml setup.py constraints.txt scripts/fix_torchvision.sh | $(BIN)/python

@@ -7,6 +7,7 @@ out is one line on stderr and an exit code: 0 well, 1 a failure, 2 a user's mist
 from __future__ import annotations
 
 import errno
+import io
 import os
 import sys
 import traceback
@@ -31,6 +32,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     # and a small model trains at a third of its speed. Set here, before torch loads the library.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
+    _mend_streams()
+
     def action() -> int:
         code = dispatch(arguments)
         sys.stdout.flush()  # here, so that a full disk or a reader that left is met by guarded
@@ -41,6 +44,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # `packtrain runs | head`: the reader has left, and nobody wants to hear of it
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
+
+
+def _mend_streams() -> None:
+    """A closed stdout swallows, an ASCII one shows `?` for what it cannot write: neither is worth a traceback."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115 - it lives as long as the process
+        elif isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
 
 
 def dispatch(arguments: list[str]) -> int:

@@ -100,17 +100,28 @@ def with_quotes(override: str, multirun: bool) -> str:
     but for the elements with a `=` in them.
     """
     key, _, value = override.partition("=")
-    if re.fullmatch(r"[\w./:+-]*", value) or any(mark in value for mark in "'\"{}$") or not re.match(r"[\w~+]", key):
+    if re.fullmatch(r"[\w./:+-]*", value, re.ASCII) or not re.match(r"[\w~+]", key):
         return override
+    if any(mark in value for mark in "'\"{}$"):
+        return override if _readable(override) or value[0] in "'\"[{$" else f"{key}={_quoted(value)}"
     if value.startswith("[") and value.endswith("]"):
         return f"{key}=[{_quote_each(value[1:-1])}]" if "=" in value else override
     if multirun and "," in value:
         return f"{key}={_quote_each(value)}" if "=" in value else override
+    return override if value.startswith("[") or _readable(override) else f"{key}={_quoted(value)}"
+
+
+def _readable(override: str) -> bool:
     try:
         OverridesParser.create().parse_override(override)
-        return override
+        return True
     except HydraException:
-        return override if value.startswith("[") else f"{key}='{value}'"
+        return False
+
+
+def _quoted(value: str) -> str:
+    escaped = value.replace("'", "\\'")
+    return f"'{escaped}'"
 
 
 def _quote_each(values: str) -> str:

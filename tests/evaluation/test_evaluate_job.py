@@ -91,7 +91,7 @@ def test_shards_of_another_tokenizer_are_refused(run_dir: Path, tmp_path: Path) 
     other = make_tokenizer(tmp_path / "other.model", extra="quite another text, quite another vocabulary")
     pack = make_pack(tmp_path / "other_shards", other)
     with pytest.raises(UserError, match="does not match the shards"):
-        evaluate(run_dir, data=str(pack))
+        evaluate(run_dir, shards=str(pack))
     with pytest.raises(UserError, match="is not the one"):
         evaluate(run_dir, tokenizer=str(tmp_path / "other.model"))
     assert not (run_dir / "evaluation.json").exists()
@@ -130,10 +130,10 @@ def test_a_missing_checkpoint_is_one_line(run_dir: Path, tmp_path: Path, checkpo
 
 def test_shards_that_are_not_there_are_one_line(run_dir: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="packtrain pack"):
-        evaluate(run_dir, data=str(tmp_path / "nowhere"))
+        evaluate(run_dir, shards=str(tmp_path / "nowhere"))
 
 
 def test_a_checkpoint_without_its_run_asks_for_the_data(run_dir: Path) -> None:
     (run_dir / "config.yaml").unlink()
-    with pytest.raises(UserError, match="data=DIR"):
+    with pytest.raises(UserError, match="shards=DIR"):
         evaluate(run_dir)

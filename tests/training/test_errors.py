@@ -20,6 +20,10 @@ import pytest
          "the shards have no domain 'c'"),
         (["model.vocab_size=100"], "the shards' tokenizer has 64 pieces: set data.vocab_size=64"),
         (["data.path=nowhere"], "nowhere: no packed shards here"),
+        (["data.tokens=100"], "data.tokens=100 is less than one batch: give at least data.batch_tokens=256"),
+        (["name="], "expected the name of a folder inside runs_dir"),
+        (["name=../evil"], "name=../evil: expected the name of a folder inside runs_dir"),
+        (["name=/tmp/evil"], "expected the name of a folder inside runs_dir"),
         (["data.tokens=many"], "data.tokens='many': expected integer"),
         (["precision=fp8"], "precision=fp8"),
         (["device=cuda"], "device=cuda: this machine shows 0 CUDA devices; give device=cpu"),
@@ -45,6 +49,23 @@ def test_a_truncated_shard_is_named(train, pack: Path) -> None:
     outcome = train()
     assert outcome.code == 1 and shard.name in outcome.err and "truncated" in outcome.err
     assert outcome.err.count("\n") == 1
+
+
+def test_a_flipped_byte_in_a_shard_is_named(train, pack: Path) -> None:
+    shard = next((pack / "b" / "train").glob("*.bin"))
+    content = bytearray(shard.read_bytes())
+    content[len(content) // 2] ^= 1
+    shard.write_bytes(content)
+    outcome = train()
+    assert outcome.code == 1 and shard.name in outcome.err and "shard is damaged" in outcome.err
+    assert outcome.err.count("\n") == 1 and not outcome.run_dir.exists()
+
+
+def test_a_tokenizer_that_is_not_the_shards_own_is_refused_by_its_fingerprint(train, pack: Path) -> None:
+    (pack / "tokenizer.model").write_bytes(b"another")
+    outcome = train()
+    assert outcome.code == 2 and "is not the tokenizer that these shards were packed with" in outcome.err
+    assert outcome.err.count("\n") == 1 and not outcome.run_dir.exists()
 
 
 def test_a_domain_without_one_whole_sequence_is_named(train, tmp_path: Path) -> None:

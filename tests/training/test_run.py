@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 from lightning.pytorch import Callback
+from safetensors import SafetensorError
 
 from packtrain.training.events import read_events
 
@@ -119,6 +120,35 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before_with_a_line(train, ho
     assert [int(row["step"]) for row in rows(run_dir)] == list(range(1, 21))
 
 
+def test_a_run_whose_checkpoints_are_all_damaged_is_not_started_over_unasked(train) -> None:
+    run_dir = stopped(train, 12).run_dir
+    for state in run_dir.glob("checkpoints/*/state.pt"):
+        state.write_bytes(state.read_bytes()[:-1])
+    before = (run_dir / "metrics.csv").read_bytes()
+    again = train()
+    assert again.code == 1 and "every checkpoint is damaged" in again.err and "another name=" in again.err
+    assert "and there is none before it" in again.out
+    assert (run_dir / "metrics.csv").read_bytes() == before
+
+
+def test_a_disk_that_fills_during_a_save_is_one_line_and_the_run_goes_on_later(train, monkeypatch) -> None:
+    from packtrain.training import checkpoint_io
+
+    real, calls = checkpoint_io.save_file, []
+
+    def full(*arguments) -> None:
+        calls.append(1)
+        if len(calls) == 3:
+            raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
+        real(*arguments)
+
+    monkeypatch.setattr(checkpoint_io, "save_file", full)
+    outcome = train()
+    assert outcome.code == 1 and "could not write checkpoint step-00000015" in outcome.err
+    assert "No space left on device" in outcome.err and outcome.err.count("\n") == 1
+    assert train().code == 0
+
+
 def test_energy_tokens_and_wall_time_survive_a_resume(train) -> None:
     run_dir = stopped(train, 12).run_dir
     before = float(rows(run_dir)[-1]["carbon/energy_kwh"])
@@ -188,6 +218,7 @@ def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_last_good_checkpoi
     monkeypatch.setattr(Llama, "loss", poisoned)
     outcome = train()
     assert outcome.code == 1 and "loss nan" in outcome.err and "at step 13" in outcome.err
+    assert "the last good checkpoint is" in outcome.err and "step-00000010" in outcome.err
     assert outcome.err.strip().splitlines()[-1].startswith("packtrain: ") and "Traceback" not in outcome.err
     kept = sorted(path.name for path in (outcome.run_dir / "checkpoints").iterdir())
     assert kept == ["step-00000005", "step-00000010"]

@@ -18,6 +18,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError
+
 from packtrain.errors import Failure, UserError
 
 FORMAT_VERSION = 1
@@ -49,10 +51,11 @@ def commit(path: Path, write: Callable[[Path], None], meta: Mapping[str, Any]) -
             shutil.rmtree(path)
         os.rename(temporary, path)
         _sync(path.parent)
-    except OSError as error:
+    except (OSError, RuntimeError, SafetensorError) as error:  # torch and safetensors wrap a full disk in their own
         shutil.rmtree(temporary, ignore_errors=True)
+        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
         raise Failure(
-            f"could not write checkpoint {path.name}: {error.strerror or error}; free some space under {path.parent} "
+            f"could not write checkpoint {path.name}: {reason}; free some space under {path.parent} "
             "and run the same command again: it continues from the checkpoint before"
         ) from error
 
@@ -97,11 +100,12 @@ def newest_intact(run_dir: Path | str, say: Callable[[str], None] = print) -> Pa
     """The newest checkpoint that verifies; each damaged one passed over is said in a line. None where there is none."""
     folder = Path(run_dir) / FOLDER
     candidates = sorted(path for path in folder.glob("step-*") if path.is_dir() and path.suffix != ".tmp")
-    for path in reversed(candidates):
+    for number, path in reversed(list(enumerate(candidates))):
         problem = damage(path)
         if problem is None:
             return path
-        say(f"checkpoint {path} is damaged ({problem}): falling back to the one before it")
+        then = "falling back to the one before it" if number else "and there is none before it"
+        say(f"checkpoint {path} is damaged ({problem}): {then}")
     return None
 
 

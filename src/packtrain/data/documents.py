@@ -9,7 +9,8 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -21,6 +22,7 @@ from packtrain.errors import Failure, UserError
 SUFFIXES = (".jsonl", ".jsonl.zst")
 FILE_CHARACTERS = 256_000_000  # a new file is begun after so many characters of JSON
 NO_SPLIT = "documents"
+HALF_PAIR = re.compile("[\ud800-\udfff]")  # JSON can spell them, UTF-8 cannot
 
 
 @dataclass(frozen=True)
@@ -139,8 +141,19 @@ def read_documents(inputs: str | Path | Iterable[str | Path]) -> Iterator[Docume
         yield from read_file(path)
 
 
-def read_file(path: Path) -> Iterator[Document]:
-    """The documents of one file. A line needs `text`; `id` defaults to file:line, `domain` to the file's folder."""
+class BadLine(UserError):
+    """A line that holds no document; `reason` in two words, to be counted."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+def read_file(path: Path, drop: Callable[[str], None] | None = None) -> Iterator[Document]:
+    """The documents of one file. A line needs `text`; `id` defaults to file:line, `domain` to the file's folder.
+
+    A line that holds none raises `BadLine` naming file and line, or is given to `drop`, by its reason, and passed over.
+    """
     number = 0
     try:
         with path.open("rb") as raw:
@@ -148,8 +161,16 @@ def read_file(path: Path) -> Iterator[Document]:
                 _decompressed(raw) if path.name.endswith(".zst") else iter(lambda: raw.read(1 << 20), b"")
             ):
                 number += 1
-                if line.strip():
-                    yield _document(line, path, number)
+                if not line.strip():
+                    continue
+                try:
+                    document = _document(line, path, number)
+                except BadLine as error:
+                    if drop is None:
+                        raise
+                    drop(error.reason)
+                else:
+                    yield document
     except (zstandard.ZstdError, OSError) as error:
         raise Failure(f"{path}: cannot be read after line {number} ({error}); make the file again") from None
 
@@ -184,9 +205,13 @@ def _document(line: bytes, path: Path, number: int) -> Document:
     try:
         values = json.loads(line.decode("utf-8"))
     except ValueError as error:
-        raise UserError(f"{path}: line {number} is not JSON ({error}); make the file again or mend the line") from None
+        message = f"{path}: line {number} is not JSON ({error}); make the file again or mend the line"
+        raise BadLine("line is not JSON", message) from None
     if not isinstance(values, dict) or not isinstance(values.get("text"), str):
-        raise UserError(f'{path}: line {number} has no text; each line needs a "text" field')
+        raise BadLine("line has no text", f'{path}: line {number} has no text; each line needs a "text" field')
+    if HALF_PAIR.search(values["text"]):
+        message = f"{path}: line {number} has half a surrogate pair, which is no Unicode text; mend the line"
+        raise BadLine("line is not Unicode", message)
     known = {k: v for k, v in values.items() if k in KNOWN}
     known["id"] = str(known.get("id") or f"{path.name}:{number}")
     known["domain"] = str(known.get("domain") or path.parent.name or "text")

@@ -118,6 +118,26 @@ def verify(directory: str | Path, checksums: bool = False, progress: Callable[[P
     return manifest
 
 
+CHECKED_BYTES = 4 << 30  # a few seconds of hashing: beyond that a start would keep its user waiting
+
+
+def verify_small(directory: str | Path) -> Manifest:
+    """`verify`, with checksums too where the pack is not larger than `CHECKED_BYTES`; and its tokenizer is its own."""
+    manifest = load_manifest(directory)
+    splits = [split for domain in manifest.domains.values() for split in (domain.train, domain.held_out)]
+    size = sum(record.bytes for split in splits for record in split.files.values())
+    verify(directory, checksums=size <= CHECKED_BYTES)
+    tokenizer = Path(directory) / TOKENIZER
+    if not tokenizer.is_file():
+        raise Failure(f"{tokenizer}: missing; pack again with overwrite=true")
+    if file_sha256(tokenizer) != manifest.tokenizer_fingerprint:
+        raise UserError(
+            f"{tokenizer} ({file_sha256(tokenizer)[:12]}) is not the tokenizer that these shards were packed with "
+            f"({manifest.tokenizer_fingerprint[:12]}): put that one back, or pack again with overwrite=true"
+        )
+    return manifest
+
+
 def check_file(path: Path, record: FileRecord, checksum: bool = False) -> None:
     if not path.is_file():
         raise Failure(f"{path}: shard is missing; pack again with overwrite=true")

@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from packtrain.checkpoint.directory import read_meta, resolve
 from packtrain.checkpoint.load import load_model
-from packtrain.data.manifest import Manifest, load_manifest
+from packtrain.data.manifest import Manifest, verify_small
 from packtrain.errors import Failure, UserError
 from packtrain.evaluation.comparison import compare
 from packtrain.evaluation.domain import Watch, evaluate_domain, scored_domains
@@ -29,12 +29,12 @@ from packtrain.report.tables import evaluation_table
 class EvaluateJob:
     """`packtrain evaluate`: score the held-out text of every domain with the model of `checkpoint`.
 
-    data: packed shards, None those of the run.  sequence_length: tokens in a window, None as in training.
+    shards: a packed folder, None that of the run.  sequence_length: tokens in a window, None as in training.
     output: None is evaluation.json in the run's folder.  overwrite: score again what was already scored.
     """
 
     checkpoint: str
-    data: str | None = None
+    shards: str | None = None
     tokenizer: str | None = None
     sequence_length: int | None = None
     batch_size: int = 4
@@ -57,8 +57,8 @@ def run(job: EvaluateJob) -> None:
     run_dir = checkpoint.parent.parent
     config = read_run(run_dir).config if (run_dir / "config.yaml").is_file() else {}
     meta = read_meta(checkpoint)
-    pack = find_pack(job.data, config)
-    manifest = load_manifest(pack)
+    pack = find_pack(job.shards, config)
+    manifest = verify_small(pack)
     manifest.check_tokenizer(meta["tokenizer_fingerprint"], f"the tokenizer of {checkpoint}")
     if manifest.fingerprint != meta.get("data_fingerprint"):
         say(f"note: {pack} is not what this model was trained on; its held-out text may have been trained on")
@@ -102,7 +102,7 @@ def find_pack(given: str | None, config: dict[str, Any]) -> Path:
     """The shards to score: those named, else those of the run's own configuration."""
     path = given or config.get("data", {}).get("path")
     if not path:
-        raise UserError("which held-out text? give data=DIR, a folder that packtrain pack wrote")
+        raise UserError("which held-out text? give shards=DIR, a folder that packtrain pack wrote")
     return Path(path)
 
 

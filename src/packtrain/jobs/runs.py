@@ -34,10 +34,10 @@ class RunsJob:
 
 @dataclass(frozen=True)
 class RunLine:
-    """One run of the list. `state`: finished, stopped (has checkpoints or figures), or empty."""
+    """One run of the list. `state`: finished, stopped (has checkpoints or figures), empty, or broken (unreadable)."""
 
     name: str
-    state: Literal["finished", "stopped", "empty"]
+    state: Literal["finished", "stopped", "empty", "broken"]
     step: int | None
     tokens: int | None
     train_loss: float | None
@@ -77,8 +77,11 @@ def describe(folder: Path, runs_dir: Path) -> RunLine:
     name, size_mb = str(folder.relative_to(runs_dir)), folder_bytes(folder) / 1e6
     if not (folder / "config.yaml").is_file():
         return RunLine(name, "empty", None, None, None, size_mb)
-    data = read_run(folder)
-    last = figures(data)
+    try:
+        data = read_run(folder)
+        last = figures(data)
+    except UserError:  # still listed, so that it can be deleted
+        return RunLine(name, "broken", None, None, None, size_mb)
     started = bool(data.metrics) or any((folder / CHECKPOINTS).glob("step-*"))
     state = "finished" if data.summary.get("finished") else "stopped" if started else "empty"
     step, tokens = (None if last[key] is None else int(last[key]) for key in ("step", "tokens"))

@@ -13,9 +13,9 @@ from packtrain.callbacks.interruption import Interruption
 from packtrain.callbacks.meter import RunLog
 from packtrain.callbacks.progress import Progress
 from packtrain.callbacks.summary import read_summary, write_summary
-from packtrain.checkpoint.directory import newest_intact, read_meta
+from packtrain.checkpoint.directory import committed, newest_intact, read_meta
 from packtrain.data.config import DataConfig
-from packtrain.errors import Failure
+from packtrain.errors import Failure, UserError
 from packtrain.estimate.cluster import ClusterConfig
 from packtrain.jobs.smoke import run_smoke
 from packtrain.model.attention_backends.choose import AttentionName
@@ -57,6 +57,11 @@ class TrainJob:
     loggers: dict[str, Any] = field(default_factory=dict)
     composed: dict[str, Any] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        parts = Path(self.name).parts
+        if not parts or ".." in parts or Path(self.name).is_absolute():
+            raise UserError(f"name={self.name}: expected the name of a folder inside runs_dir, e.g. name=first")
+
 
 def run(job: TrainJob) -> None:
     """Start, continue or report the run; `smoke` tries the same configuration for five steps elsewhere."""
@@ -91,6 +96,11 @@ def train(job: TrainJob, stop_at: int | None = None) -> dict[str, Any]:
 def _fit(job: TrainJob, setup: Setup, engine: Engine, device: torch.device, stop_at: int | None) -> dict[str, Any]:
     run_dir, total = Path(job.run_dir), setup.steps.total
     checkpoint = newest_intact(run_dir)
+    if checkpoint is None and committed(run_dir):
+        raise Failure(
+            f"{run_dir}: every checkpoint is damaged; start over under another name=, or after "
+            f"packtrain runs delete={job.name}"
+        )
     start = read_meta(checkpoint)["step"] if checkpoint else 0
     loggers = list(job.loggers.values())
     for logger in loggers:

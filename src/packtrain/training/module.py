@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from lightning.pytorch import LightningModule
 
+from packtrain.checkpoint.directory import committed
 from packtrain.errors import Failure
 from packtrain.model.layout import CAUSAL, Layout, document_lengths
 from packtrain.model.llama import Llama
@@ -80,13 +81,17 @@ class LlamaModule(LightningModule):
         optimiser.step()
         optimiser.zero_grad(set_to_none=True)
 
+    def _kept(self) -> str:
+        saved = committed(self.run_dir)
+        return f"the last good checkpoint is {saved[-1]}" if saved else "before there was a checkpoint"
+
     def require_finite(self, step: int) -> None:
         """Raises `Failure` where the last step's loss or gradient is no number: the update must not be saved."""
         if self.last is None or bool(torch.isfinite(self.last.loss) & torch.isfinite(self.last.grad_norm)):
             return
         raise Failure(
             f"loss {float(self.last.loss):g}, gradient norm {float(self.last.grad_norm):g} at step {step}: "
-            f"stopped, the last good checkpoint is kept in {self.run_dir}/checkpoints. Try a lower "
+            f"stopped, {self._kept()}. Try a lower "
             "optim.learning_rate or a longer optim.warmup_steps under another name="
         )
 

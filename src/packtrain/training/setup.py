@@ -9,7 +9,7 @@ from typing import Any
 
 from packtrain.checkpoint.load import model_to_meta
 from packtrain.data.config import DataConfig
-from packtrain.data.manifest import TOKENIZER, Manifest, load_manifest
+from packtrain.data.manifest import TOKENIZER, Manifest, verify_small
 from packtrain.data.mixture import Mixture, MixtureReport
 from packtrain.errors import UserError
 from packtrain.model.config import ModelConfig
@@ -57,7 +57,7 @@ class Setup:
 def prepare(model: ModelConfig, data: DataConfig, optim: OptimConfig, seed: int) -> Setup:
     """Raises `UserError` where the parts do not fit: vocabulary, sequence length, batch, warm-up, too few tokens."""
     shards = find_shards(data)
-    manifest = load_manifest(shards)
+    manifest = verify_small(shards)
     if model.vocab_size not in (None, manifest.vocab_size):
         raise UserError(
             f"the model's vocabulary is {model.vocab_size}, the shards' tokenizer has {manifest.vocab_size} pieces: "

@@ -60,7 +60,9 @@ def plan_steps(data: DataConfig, world: int = 1) -> Steps:
             f"data.micro_batch={micro} does not divide the {per_rank} sequences that each device has per step "
             f"(batch_tokens={data.batch_tokens}); nearest: {nearest}"
         )
-    total = -(-int(data.tokens) // data.batch_tokens)
-    if total < 1:
-        raise UserError(f"data.tokens={data.tokens:g}: give at least one batch, {data.batch_tokens}")
+    if data.tokens < data.batch_tokens:
+        raise UserError(
+            f"data.tokens={data.tokens} is less than one batch: give at least data.batch_tokens={data.batch_tokens}"
+        )
+    total = -(-data.tokens // data.batch_tokens)
     return Steps(data.sequence_length, micro, per_rank // micro, total, world)

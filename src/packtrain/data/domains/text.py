@@ -100,7 +100,7 @@ def _documents(source: Path, report: Report) -> Iterator[Document]:
     for path in text_files(source):
         name = path.name if path == source else path.relative_to(source).as_posix()
         if path.name.endswith(SUFFIXES):
-            for document in read_file(path):
+            for document in read_file(path, report.drop):
                 if document.text.strip():
                     yield replace(document, domain=NAME)
                 else:
