@@ -38,6 +38,13 @@ def test_a_run_leaves_what_the_contract_says_and_learns(train) -> None:
     assert summary["mfu_convention"] == "6N+attention" and 0 < summary["mfu"] < 1
 
 
+def test_validation_is_rare_in_a_run_too_short_for_it(train) -> None:
+    scored = [int(row["step"]) for row in rows(train().run_dir) if row["val/loss"]]
+    assert scored == [20]  # 5 120 tokens trained, about 1 100 held out: one time
+    often = train("callbacks.domain_loss.limit_tokens=50", name="often")
+    assert [int(row["step"]) for row in rows(often.run_dir) if row["val/loss"]] == list(range(1, 21))
+
+
 def test_tensorboard_has_the_loss_against_steps_and_against_tokens(train) -> None:
     run_dir = train().run_dir
     files = list(run_dir.glob("events.out.tfevents.*"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from typing import Any
@@ -32,9 +33,10 @@ class Progress(ProgressBar):
         self._begin = self._said = time.monotonic()
         if sys.stderr.isatty():
             batch = module.steps.batch_tokens
+            known = all(os.get_terminal_size(sys.stderr.fileno()))  # a recording says 0
             self._bar = tqdm(
                 total=module.steps.total_tokens, initial=self._first * batch, desc="train", unit="tok", unit_scale=True,
-                dynamic_ncols=True, smoothing=0.05,
+                dynamic_ncols=known, ncols=None if known else 100, nrows=None if known else 20, smoothing=0.05,
             )  # fmt: skip
 
     def on_train_batch_end(
