@@ -59,7 +59,7 @@ def make_plan(job: PlanJob) -> dict[str, Any]:
         "non_embedding_parameters": non_embedding_parameters(model),
         "tokens": data.tokens,
         "batch_tokens": data.batch_tokens,
-        "steps": data.tokens // data.batch_tokens,
+        "steps": -(-data.tokens // data.batch_tokens),
         "sequence_length": data.sequence_length,
         "flops_per_token": flops,
         "flops_total": flops[job.convention] * data.tokens,
