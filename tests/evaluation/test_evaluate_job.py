@@ -10,7 +10,9 @@ from typing import Any
 
 import pytest
 import torch
+import yaml
 
+from packtrain import cli
 from packtrain.checkpoint.directory import checkpoint_path
 from packtrain.checkpoint.load import load_model
 from packtrain.data.manifest import load_manifest
@@ -137,3 +139,13 @@ def test_a_checkpoint_without_its_run_asks_for_the_data(run_dir: Path) -> None:
     (run_dir / "config.yaml").unlink()
     with pytest.raises(UserError, match="shards=DIR"):
         evaluate(run_dir)
+
+
+def test_other_shards_are_named_on_the_command_line(
+    run_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    own = yaml.safe_load((run_dir / "config.yaml").read_text())["data"]["path"]
+    assert cli.main(["evaluate", f"checkpoint={run_dir}", f"shards={own}"]) == 0
+    assert "bits/byte" in capsys.readouterr().out
+    assert cli.main(["evaluate", f"checkpoint={run_dir}", f"shards={tmp_path / 'nowhere'}"]) == 2
+    assert "nowhere: no packed shards here" in capsys.readouterr().err

@@ -62,3 +62,14 @@ def test_a_comparison_shows_what_differs_and_the_last_figures(
 def test_a_folder_without_runs_says_how_to_make_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["runs", f"runs_dir={tmp_path}/none"]) == 0
     assert "packtrain train" in capsys.readouterr().out
+
+
+def test_an_unreadable_run_hides_no_other_and_can_be_deleted(
+    runs_dir: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (runs_dir / "half" / "config.yaml").write_text("")
+    assert cli.main(["runs", f"runs_dir={runs_dir}", "format=json"]) == 0
+    states = {line["name"]: line["state"] for line in json.loads(capsys.readouterr().out)}
+    assert states["half"] == "broken" and states["done"] == "finished" and len(states) == 5
+    assert cli.main(["runs", f"runs_dir={runs_dir}", "delete=half", "yes=true"]) == 0
+    assert not (runs_dir / "half").exists() and (runs_dir / "done").exists()
