@@ -25,6 +25,7 @@ $(BIN)/python:
 $(STAMP): pyproject.toml setup.py constraints.txt scripts/fix_torchvision.sh | $(BIN)/python
 	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt torch==2.13.0
 	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps litgpt==0.5.13  # a peer in benchmarks/: its pins contradict transformers'
 	bash scripts/fix_torchvision.sh $(BIN)/python
 	@touch $@
 
