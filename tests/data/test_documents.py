@@ -116,11 +116,11 @@ def test_a_folder_appears_whole_or_not_at_all(tmp_path: Path) -> None:
 
 def test_the_broken_lines_of_a_users_jsonl_are_dropped_and_counted_by_reason(tmp_path: Path) -> None:
     from packtrain.data.domains import text
-    from packtrain.data.report import Report
+    from packtrain.data.step import Skips
 
     lines = ['{"text": "one whole line of text"}', "{broken", '{"text": null}', r'{"text": "half \ud800"}']
     (tmp_path / "a.jsonl").write_text("\n".join(lines))
-    report = Report()
-    found = list(text.generate(tmp_path / "a.jsonl", 0.1, report))
+    skips = Skips()
+    found = list(text.read(tmp_path / "a.jsonl", "a.jsonl", text.Parameters(), skips))
     assert "".join(d.text for d in found) == "one whole line of text"
-    assert report.dropped == {"line is not JSON": 1, "line has no text": 1, "line is not Unicode": 1}
+    assert skips.counts == {"line is not JSON": 1, "line has no text": 1, "line is not Unicode": 1}

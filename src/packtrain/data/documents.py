@@ -22,6 +22,7 @@ from packtrain.errors import Failure, UserError
 SUFFIXES = (".jsonl", ".jsonl.zst")
 FILE_CHARACTERS = 256_000_000  # a new file is begun after so many characters of JSON
 NO_SPLIT = "documents"
+NOT_INPUT = re.compile(r"dropped-\d{5}\.jsonl\.zst")  # what `prepare` wrote down as dropped is not read with the rest
 HALF_PAIR = re.compile("[\ud800-\udfff]")  # JSON can spell them, UTF-8 cannot
 
 
@@ -61,18 +62,19 @@ def split_in(document: Document, held_out: float) -> str:
 class DocumentWriter:
     """Writes documents into `directory`, one series of files per split; a context manager.
 
-    train-00000.jsonl.zst, held_out-00000.jsonl.zst, and documents-00000.jsonl.zst for those without a split.
+    train-00000.jsonl.zst, held_out-00000.jsonl.zst, and documents-00000.jsonl.zst for those without a split; or, with
+    `single`, one file of that name for all.
     """
 
-    def __init__(self, directory: Path) -> None:
-        self.directory = directory
+    def __init__(self, directory: Path, single: str | None = None) -> None:
+        self.directory, self.single = directory, single
         directory.mkdir(parents=True, exist_ok=True)
         self._files: dict[str, _Series] = {}
 
     def write(self, document: Document) -> None:
-        name = document.split or NO_SPLIT
+        name = self.single or document.split or NO_SPLIT
         if name not in self._files:
-            self._files[name] = _Series(self.directory, name)
+            self._files[name] = _Series(self.directory, name, endless=self.single is not None)
         values = {k: v for k, v in asdict(document).items() if v is not None and v != {}}
         self._files[name].write(json.dumps(values, ensure_ascii=False, sort_keys=True) + "\n")
 
@@ -90,7 +92,8 @@ class DocumentWriter:
 class _Series:
     """name-00000.jsonl.zst, name-00001.jsonl.zst, …"""
 
-    def __init__(self, directory: Path, name: str) -> None:
+    def __init__(self, directory: Path, name: str, endless: bool = False) -> None:
+        self.endless = endless
         self.directory, self.name, self.number, self.characters = directory, name, 0, 0
         self._open()
 
@@ -102,7 +105,7 @@ class _Series:
         )
 
     def write(self, line: str) -> None:
-        if self.characters > FILE_CHARACTERS:
+        if self.characters > FILE_CHARACTERS and not self.endless:
             self._file.close()
             self.number, self.characters = self.number + 1, 0
             self._open()
@@ -132,7 +135,7 @@ def document_files(inputs: str | Path | Iterable[str | Path]) -> list[Path]:
 
 def _is_documents(path: Path, root: Path) -> bool:
     hidden = any(part.startswith(".") for part in path.relative_to(root).parts)
-    return path.name.endswith(SUFFIXES) and path.is_file() and not hidden
+    return path.name.endswith(SUFFIXES) and path.is_file() and not hidden and not NOT_INPUT.fullmatch(path.name)
 
 
 def read_documents(inputs: str | Path | Iterable[str | Path]) -> Iterator[Document]:

@@ -1,63 +1,142 @@
-"""raw input ─domain's generator→ DIR/{train,held_out}-00000.jsonl.zst + DIR/report.json"""
+"""raw input ─domain: read, clean, split→ DIR/{train,held_out}-00000.jsonl.zst + DIR/report.json
+
+Made once: the settings stand in the report, and the same command again does nothing. Published by rename.
+"""
 
 from __future__ import annotations
 
+import dataclasses
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
 from packtrain.data.documents import DocumentWriter
-from packtrain.data.domains.registry import source_of
+from packtrain.data.domain import Domain, Generator, Source
+from packtrain.data.domains.registry import choose
+from packtrain.data.origin import digest, name_of, size_of
+from packtrain.data.plan import Plan
 from packtrain.data.publish import already_made, publish
 from packtrain.data.report import Report
+from packtrain.data.run_steps import run_steps, units_of
+from packtrain.data.statistics import RAW_SAMPLES, Statistics, pairs
 from packtrain.errors import UserError
 
 REPORT = "report.json"
 VERSION = 1  # raise it when a generator changes what it makes
+SHOWN_SKIPS = 3
+Work = tuple[dict[str, Any], Callable[[Path], dict[str, Any]]]  # the settings; what makes the documents in a folder
+
+
+@dataclass(frozen=True)
+class PrepareOptions:
+    """keep_dropped: also write what was dropped, with the reason. processes: null is one a core."""
+
+    keep_dropped: bool = False
+    processes: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.processes is not None and self.processes < 1:
+            raise UserError(f"prepare.processes={self.processes}: expected at least 1, or null for one a core")
 
 
 def prepare(
-    domain: str,
-    source: Path | None,
+    domain: str | Mapping[str, Any],
+    source: Source | None,
     output: Path,
     held_out: float,
     overwrite: bool = False,
     say: Callable[[str], None] = print,
+    options: PrepareOptions = PrepareOptions(),
 ) -> dict[str, Any]:
     """Makes the documents of one domain and returns the report. Made already with the same settings: does nothing.
 
-    Raises `UserError`: unknown domain, missing input, nothing kept, or an output made with other settings.
+    domain: its name, or its name and parameters as in conf/domain/<name>.yaml. Raises `UserError`: unknown domain or
+    parameter, missing input, nothing kept, or an output made with other settings.
     """
-    maker = source_of(domain)
-    if source is not None and not source.exists():
+    maker, parameters = choose({"name": domain} if isinstance(domain, str) else domain)
+    if isinstance(source, Path) and not source.exists():
         raise UserError(f"input={source}: no such file or directory")
+    if isinstance(source, str) and not (isinstance(maker, Domain) and maker.urls):
+        raise UserError(f"input={source}: domain={maker.name} reads local files; fetch it first")
+    work = _generated(maker, source, held_out) if isinstance(maker, Generator) else None
+    if isinstance(maker, Domain):
+        if source is None:
+            raise UserError(f"domain={maker.name} needs input=PATH, {maker.needs_input}")
+        work = _prepared(maker, maker.adjust(source, parameters), source, held_out, options)
+    assert work is not None
+    return _made(maker.name, *work, output, overwrite, say)
+
+
+def _generated(maker: Generator, source: Any, held_out: float) -> Work:
     settings = {
-        "domain": domain,
+        "domain": maker.name,
         "input": None if source is None else str(source),
         "origin": maker.origin(source),
         "held_out": held_out,
         "version": VERSION,
     }
+
+    def make(folder: Path) -> dict[str, Any]:
+        report, seen = Report(), Statistics(RAW_SAMPLES)
+        with DocumentWriter(folder) as writer:
+            documents = maker.generate(source, held_out, report)
+            for document in tqdm(documents, desc=f"prepare {maker.name}", unit=" documents", delay=1, disable=None):
+                writer.write(document)
+                report.keep(document)
+                seen.add(document)
+        return {**report.values(), "after": seen.values(), "samples": pairs(Statistics(), seen)}
+
+    return settings, make
+
+
+def _prepared(maker: Domain, parameters: Any, source: Source, held_out: float, options: PrepareOptions) -> Work:
+    files = [(path, name_of(path, source)) for path in maker.inputs(source, parameters)]
+    settings = {
+        "domain": maker.name,
+        "input": str(source),
+        "origin": digest(files),
+        "held_out": held_out,
+        "version": f"{VERSION}.{maker.version}",
+        "parameters": dataclasses.asdict(parameters),
+        "keep_dropped": options.keep_dropped,
+    }
+
+    def make(folder: Path) -> dict[str, Any]:
+        sizes = [size_of(path) for path, _ in files]
+        units = units_of(files, sizes)
+        plan = Plan(maker.name, parameters, tuple(units), folder, held_out, options.keep_dropped)
+        size = dict(zip((name for _, name in files), sizes, strict=True))
+        return run_steps(plan, [sum(size[name] for _, name in unit) for unit in units], options.processes)
+
+    return settings, make
+
+
+def _made(
+    name: str,
+    settings: dict[str, Any],
+    make: Callable[[Path], dict[str, Any]],
+    output: Path,
+    overwrite: bool,
+    say: Callable[[str], None],
+) -> dict[str, Any]:
     existing = read_report(output)
     if already_made(output, settings, existing and existing.get("settings"), overwrite, say):
         return existing or {}
-    report = Report()
     with publish(output) as folder:
-        with DocumentWriter(folder) as writer:
-            documents = maker.generate(source, held_out, report)
-            for document in tqdm(documents, desc=f"prepare {domain}", unit=" documents", delay=1, disable=None):
-                writer.write(document)
-                report.keep(document)
-        if not report.kept:
-            reasons = ", ".join(f"{n} {reason}" for reason, n in sorted(report.dropped.items())) or "nothing was read"
-            raise UserError(f"domain={domain}: no documents to keep ({reasons}); give another input=PATH")
-        values = {"domain": domain, **report.values(), "settings": settings}
-        (folder / REPORT).write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
-    say(f"{output}: {summary(values)}")
-    return values
+        # As JSON gives it back, so that what is returned is what a reader will find.
+        report = json.loads(json.dumps({"domain": name, **make(folder), "settings": settings}))
+        if not report["kept"]:
+            reasons = [why for why in (_counts(report["dropped"]), skipped(report)) if why] or ["nothing was read"]
+            raise UserError(f"domain={name}: no documents to keep ({'; '.join(reasons)}); give another input=PATH")
+        (folder / REPORT).write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    say(f"{output}: {summary(report)}")
+    for line in skip_lines(report):
+        say(f"{output}: {line}")
+    return report
 
 
 def read_report(directory: Path) -> dict[str, Any] | None:
@@ -71,7 +150,7 @@ def read_report(directory: Path) -> dict[str, Any] | None:
 
 def summary(values: dict[str, Any]) -> str:
     """`729 of 732 documents kept (3 empty), 11.3 MB; held out 67, 1.5 MB`"""
-    dropped = ", ".join(f"{n} {reason}" for reason, n in values["dropped"].items())
+    dropped = _counts(values["dropped"])
     line = f"{values['kept']} of {values['read']} documents kept"
     line += f" ({dropped})" if dropped else ""
     line += f", {size(values['bytes'])}"
@@ -79,5 +158,29 @@ def summary(values: dict[str, Any]) -> str:
     return line + (f"; held out {held['documents']}, {size(held['bytes'])}" if held else "; none held out")
 
 
+def skipped(values: Mapping[str, Any]) -> str:
+    """`skipped 2 binary, 1 truncated`, or nothing."""
+    counts = _counts(values.get("skipped", {}).get("counts", {}))
+    return f"skipped {counts}" if counts else ""
+
+
+def skip_lines(values: Mapping[str, Any]) -> list[str]:
+    """What was skipped and where: a line of counts, and the first places of each reason."""
+    if not (counts := skipped(values)):
+        return []
+    lines = [f"{counts} (all counted in {REPORT})"]
+    for reason in values["skipped"]["counts"]:
+        places = [skip for skip in values["skipped"]["first"] if skip["reason"] == reason]
+        for skip in places[:SHOWN_SKIPS]:
+            where = "" if skip["offset"] is None else f" at {skip['offset']:,}"
+            detail = f" ({skip['detail']})" if skip["detail"] else ""
+            lines.append(f"  {reason}: {skip['file']}{where}{detail}")
+    return lines
+
+
 def size(count: float) -> str:
     return f"{count / 1e6:.1f} MB" if count >= 1e6 else f"{count / 1e3:.1f} kB"
+
+
+def _counts(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{count} {reason}" for reason, count in counts.items())

@@ -24,6 +24,13 @@ class Report:
     def drop(self, reason: str, count: int = 1) -> None:
         self.dropped[reason] += count
 
+    def merge(self, other: Report) -> None:
+        """Adds what was counted elsewhere."""
+        self.dropped.update(other.dropped)
+        self.cut.update(other.cut)
+        for name, counts in other.splits.items():
+            self.splits.setdefault(name, Counter()).update(counts)
+
     @property
     def kept(self) -> int:
         return sum(counts["documents"] for counts in self.splits.values())

@@ -12,8 +12,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from packtrain.data.config import DataConfig
-from packtrain.data.domains.registry import files_origin
-from packtrain.data.domains.text import NAME
+from packtrain.data.domains.text import NAME, text_files
+from packtrain.data.origin import digest, name_of
 from packtrain.data.pack import pack
 from packtrain.data.prepare import VERSION, prepare
 from packtrain.data.vocabulary import make_tokenizer
@@ -31,7 +31,8 @@ def ensure_text_shards(config: DataConfig, root: Path = Path("data"), say: Calla
         raise UserError("data=text needs input=PATH, a file or a folder of .txt, .md, .jsonl or .jsonl.zst files")
     source = Path(config.input)
     vocab_size = config.vocab_size or DEFAULT_VOCABULARY
-    key = json.dumps([str(source.resolve()), files_origin(source), vocab_size, config.held_out, VERSION])
+    origin = digest((path, name_of(path, source)) for path in text_files(source))
+    key = json.dumps([str(source.resolve()), origin, vocab_size, config.held_out, VERSION])
     folder = root / f"text-{hashlib.sha256(key.encode()).hexdigest()[:12]}"
     shards = folder / "shards"
     prepare(NAME, source, folder / "documents", config.held_out, say=say)

@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-from packtrain.data.prepare import prepare
+from packtrain.data.domains.registry import choose
+from packtrain.data.prepare import PrepareOptions, prepare
 from packtrain.errors import UserError
 
 
 @dataclass(frozen=True)
 class PrepareJob:
-    domain: str
+    """domain: its name and its parameters, conf/domain/<name>.yaml. input: a path, or an fsspec URL for `text`."""
+
+    domain: dict[str, Any]
     output: str | None = None
     input: str | None = None
     held_out: float = 0.05
     overwrite: bool = False
+    prepare: PrepareOptions = field(default_factory=PrepareOptions)
 
     def __post_init__(self) -> None:
         check_held_out(self.held_out)
+        choose(self.domain)  # an unknown parameter is refused before anything is read
 
 
 def check_held_out(share: float) -> None:
@@ -28,6 +34,6 @@ def check_held_out(share: float) -> None:
 
 def run(job: PrepareJob) -> None:
     """Makes the documents, or says that they are made."""
-    source = Path(job.input) if job.input is not None else None
-    output = Path(job.output) if job.output is not None else Path("data/documents") / job.domain
-    prepare(job.domain, source, output, job.held_out, job.overwrite)
+    source = job.input if job.input is None or "://" in job.input else Path(job.input)
+    output = Path(job.output) if job.output is not None else Path("data/documents") / job.domain["name"]
+    prepare(job.domain, source, output, job.held_out, job.overwrite, options=job.prepare)

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from packtrain.data.documents import Document
-from packtrain.data.domains.python_modules import modules
+from packtrain.data.domain import Generator
+from packtrain.data.domains.python_modules import modules, origin
 from packtrain.data.report import Report
 
 NAME = "python_code"
@@ -31,3 +32,6 @@ def generate(source: Path | None, held_out: float, report: Report) -> Iterator[D
                 licence=LICENCE,
                 split=module.split(held_out),
             )
+
+
+DOMAIN = Generator(NAME, generate, origin)

@@ -6,6 +6,7 @@ one module must lie on the same side.
 
 from __future__ import annotations
 
+import platform
 import sysconfig
 import tokenize
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from packtrain.data.documents import split_of
+from packtrain.data.origin import digest, name_of
 from packtrain.errors import UserError
 
 SKIPPED_FOLDERS = {"site-packages", "dist-packages", "__pycache__", "test", "tests", "idle_test"}
@@ -59,3 +61,10 @@ def _read(path: Path) -> str | None:
             return file.read()
     except (SyntaxError, ValueError):
         return None
+
+
+def origin(source: Path | None) -> str:
+    """The version of the running Python, or a digest of the files of `source`."""
+    if source is None:
+        return f"Python {platform.python_version()}"
+    return digest((path, name_of(path, source)) for path in sorted(source.rglob("*.py")) if path.is_file())

@@ -17,9 +17,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from packtrain.data.documents import Document, split_of
+from packtrain.data.domain import Generator
 from packtrain.data.domains import python_code, unicode
 from packtrain.data.domains.overlap import TrainingText
-from packtrain.data.domains.python_modules import Module, modules
+from packtrain.data.domains.python_modules import Module, modules, origin
 from packtrain.data.report import Report
 
 NAME = "python_prose"
@@ -109,3 +110,6 @@ def _topic_documents(held_out: float) -> Iterator[Document]:
 
 def _document(name: str, text: str, origin: str, split: str) -> Document:
     return Document(f"{NAME}/{name}", text.rstrip("\n") + "\n", NAME, origin, None, "en", python_code.LICENCE, split)
+
+
+DOMAIN = Generator(NAME, generate, origin)

@@ -8,33 +8,27 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import replace
-from itertools import chain
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from packtrain.data.documents import SUFFIXES, Document, key_number, read_file, split_in
-from packtrain.data.report import Report
+from packtrain.data.documents import SUFFIXES, Document, read_file
+from packtrain.data.domain import Domain
+from packtrain.data.step import AnyStep, DropEmpty, Skips
 from packtrain.errors import UserError
 
 NAME = "text"
-PLAIN = (".txt", ".md")
 PIECE_CHARACTERS = 10_000
-FEW = 200  # with fewer documents than this, chance may hold out none of them, or all
+NEEDS = "a file or a folder of .txt, .md, .jsonl or .jsonl.zst files"
 
 
-def generate(source: Path | None, held_out: float, report: Report) -> Iterator[Document]:
-    """`source`: a file or a folder. The split is the document's own, else the hash of its id."""
-    if source is None:
-        raise UserError("domain=text needs input=PATH, a file or a folder of .txt, .md, .jsonl or .jsonl.zst files")
-    documents = _documents(source, report)
-    first = [document for document, _ in zip(documents, range(FEW), strict=False)]
-    if len(first) < FEW:
-        yield from both_splits(first, held_out)
-    else:
-        yield from (replace(d, split=split_in(d, held_out)) for d in chain(first, documents))
+@dataclass(frozen=True)
+class Parameters:
+    """suffixes: the names of plain text in a folder; a file that is given by itself is read whatever its name."""
+
+    suffixes: tuple[str, ...] = (".txt", ".md")
 
 
-def text_files(source: Path) -> list[Path]:
+def text_files(source: Path, parameters: Parameters = Parameters()) -> list[Path]:
     """Every file that is considered: the one given, or all below the folder but the hidden ones, sorted."""
     if not source.exists():
         raise UserError(f"input={source}: no such file or directory")
@@ -46,32 +40,26 @@ def text_files(source: Path) -> list[Path]:
     return sorted(files)
 
 
-def both_splits(documents: list[Document], held_out: float) -> list[Document]:
-    """Few documents with a split each: about `held_out` of their characters is held out, whatever the sizes.
+def read(path: Path, name: str, parameters: Parameters, skips: Skips) -> Iterator[Document]:
+    """The documents of one file; a split that a line says is kept."""
+    if path.name.endswith(SUFFIXES):
+        for document in read_file(path, skips.skip):
+            yield replace(document, domain=NAME)
+    elif path.suffix.lower() in parameters.suffixes:
+        yield from _plain(path, name, skips)
+    else:
+        skips.skip("not .txt, .md or .jsonl")
 
-    Documents that say their split keep it. Of the others, whole ones are held out in the order of their hash while
-    they fit; where that is not enough the end of the longest is cut off, at a line.
-    """
-    free = sorted((d for d in documents if d.split is None), key=lambda d: key_number(d.id))
-    wanted = held_out * sum(len(d.text) for d in documents) - sum(
-        len(d.text) for d in documents if d.split == "held_out"
+
+def adjust(source: Path, parameters: Parameters) -> Parameters:
+    """A file that is given by itself is meant."""
+    return (
+        replace(parameters, suffixes=(*parameters.suffixes, source.suffix.lower())) if source.is_file() else parameters
     )
-    held: set[str] = set()
-    seen = 0
-    for document in free:
-        if seen + len(document.text) <= 1.5 * wanted and len(held) + 1 < len(documents):
-            held.add(document.id)
-            seen += len(document.text)
-    done = [replace(d, split=d.split or ("held_out" if d.id in held else "train")) for d in documents]
-    rest = [d for d in free if d.id not in held]
-    if seen >= wanted / 2 or not rest:
-        return done
-    longest = max(rest, key=lambda d: len(d.text))
-    halves = _cut_in_two(longest, wanted - seen)
-    if len(halves) == 1 and len(documents) > 1 and not held:  # one line each: the shortest goes whole
-        shortest = min(rest, key=lambda d: len(d.text))
-        return [replace(d, split="held_out") if d.id == shortest.id else d for d in done]
-    return [half for d in done for half in (halves if d.id == longest.id else [d])]
+
+
+def steps(parameters: Parameters) -> list[AnyStep]:
+    return [DropEmpty()]
 
 
 def pieces(text: str, limit: int = PIECE_CHARACTERS) -> list[str]:
@@ -96,55 +84,23 @@ def pieces(text: str, limit: int = PIECE_CHARACTERS) -> list[str]:
     return out
 
 
-def _documents(source: Path, report: Report) -> Iterator[Document]:
-    for path in text_files(source):
-        name = path.name if path == source else path.relative_to(source).as_posix()
-        if path.name.endswith(SUFFIXES):
-            for document in read_file(path, report.drop):
-                if document.text.strip():
-                    yield replace(document, domain=NAME)
-                else:
-                    report.drop("empty")
-        elif path.suffix.lower() in PLAIN or path == source:
-            yield from _plain(path, name, report)
-        else:
-            report.drop("not .txt, .md or .jsonl")
-
-
-def _plain(path: Path, name: str, report: Report) -> Iterator[Document]:
+def _plain(path: Path, name: str, skips: Skips) -> Iterator[Document]:
     raw = path.read_bytes()
     if b"\0" in raw:
-        report.drop("binary")
+        skips.skip("binary")
         return
     try:
         text = raw.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        report.drop("not UTF-8")
-        return
-    if not text.strip():
-        report.drop("empty")
+    except UnicodeDecodeError as error:
+        skips.skip("not UTF-8", error.start)
         return
     parts = pieces(text)
-    for i, part in enumerate(parts):
-        identity = name if len(parts) == 1 else f"{name}#{i}"
-        if part.strip():
-            yield Document(identity, part, NAME, name)
-        else:
-            report.drop("empty")
-
-
-def _cut_in_two(document: Document, characters: float) -> list[Document]:
-    """The document without its last lines of about so many characters, and those; whole where it has one line."""
-    lines = document.text.splitlines(keepends=True)
-    cut, tail = len(lines), 0
-    while cut > 1 and tail < characters:
-        cut -= 1
-        tail += len(lines[cut])
-    halves = ("".join(lines[:cut]), "train"), ("".join(lines[cut:]), "held_out")
-    if not all(text.strip() for text, _ in halves):
-        return [replace(document, split="train")]
-    return [replace(document, id=f"{document.id}#{split}", text=text, split=split) for text, split in halves]
+    for i, part in enumerate(parts or [""]):
+        yield Document(name if len(parts) <= 1 else f"{name}#{i}", part, NAME, name)
 
 
 def _hidden(path: Path) -> bool:
     return any(part.startswith(".") for part in path.parts)
+
+
+DOMAIN = Domain(NAME, Parameters, text_files, read, steps, NEEDS, adjust=adjust)

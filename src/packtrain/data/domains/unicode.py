@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from packtrain.data.documents import Document, split_of
+from packtrain.data.domain import Generator
 from packtrain.data.report import Report
 
 NAME = "unicode"
@@ -69,3 +70,6 @@ def describe(character: str) -> str | None:
     if width := WIDTHS.get(unicodedata.east_asian_width(character)):
         facts.append(width)
     return "; ".join(facts)
+
+
+DOMAIN = Generator(NAME, generate, lambda _: f"Unicode {unicodedata.unidata_version}")

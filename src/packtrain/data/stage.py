@@ -1,0 +1,168 @@
+"""one unit of files through one stage, in a process of its own
+
+read or spool ─(apply the decision)→ step → step → … ─collect→ spool + part.npy    where a global step follows
+                                                  └─write→ train, held_out         in the last stage
+A unit is a few neighbouring files; it is read as a stream, so memory is bounded by its largest document. What comes
+back is small: counts, skips and samples.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from packtrain.data.documents import HALF_PAIR, Document, DocumentWriter, read_file, split_in
+from packtrain.data.plan import DROPPED, Outcome, Plan, decision_file, part_file, spool_file, written
+from packtrain.data.splits import FEW
+from packtrain.data.statistics import DropSamples
+from packtrain.data.step import GlobalStep, Skips, Tally
+from packtrain.errors import UserError
+
+
+def run_unit(plan: Plan, number: int, unit: int, tick: Callable[[int], None] = lambda characters: None) -> Outcome:
+    """Stage `number` for one unit; `tick` is told the characters of each document that was read."""
+    stage, out = plan.stages[number], Outcome()
+    with _Dropped(plan, number, unit, out.lost) as dropped:
+        documents = (
+            out.before.watch(_sound(_read(plan, unit, out.skips)))
+            if number == 0
+            else _spooled(plan.folder, number - 1, unit)
+        )
+        documents = _ticking(documents, tick)
+        if (first := stage.first) is not None:
+            decision = np.load(decision_file(plan.folder, number - 1), mmap_mode="r")
+            documents = _through(partial(_applied, first, decision), first.name, documents, out, dropped)
+        for step in stage.steps:
+            documents = _through(step, step.name, documents, out, dropped)
+        if stage.last is not None:
+            _collect(documents, stage.last, plan.folder, number, unit)
+        else:
+            with DocumentWriter(written(plan.folder, unit)) as writer:
+                for document in out.after.watch(_sound(documents)):
+                    if document.split is not None and len(out.own_splits) < FEW:
+                        out.own_splits[document.id] = document.split
+                    document = replace(document, split=split_in(document, plan.held_out))
+                    out.splits.keep(document)
+                    writer.write(document)
+    for tally in out.tallies:
+        tally.sink = None  # it stays in this process
+    return out
+
+
+def _applied(step: GlobalStep, decision: np.ndarray, documents: Iterable[Document], tally: Tally) -> Iterator[Document]:
+    return step.apply(documents, decision, tally)
+
+
+class _Dropped:
+    """What is dropped on the way: a few of each reason for the report; with keep_dropped all of it, in files."""
+
+    def __init__(self, plan: Plan, stage: int, unit: int, samples: DropSamples) -> None:
+        self.samples = samples
+        folder = written(plan.folder, unit) / f"{DROPPED}-{stage:02d}"
+        self.writer = DocumentWriter(folder) if plan.keep_dropped else None
+
+    def write(self, document: Document, step: str, reason: str) -> None:
+        document = next(_sound([document]))
+        self.samples.add(document, step, reason)
+        if self.writer is not None:
+            why = {"dropped_by": step, "dropped_reason": reason}
+            self.writer.write(replace(document, split=None, metadata={**document.metadata, **why}))
+
+    def __enter__(self) -> _Dropped:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.writer is not None:
+            self.writer.close()
+
+
+def _read(plan: Plan, unit: int, skips: Skips) -> Iterator[Document]:
+    """Every document of every file. A reader that stumbles over its file loses the rest of it, which is counted."""
+    for source, name in plan.units[unit]:
+        skips.file = name
+        count = 0
+        documents = iter(plan.domain.read(source, name, plan.parameters, skips))
+        while True:
+            try:
+                document = next(documents)
+            except StopIteration:
+                break
+            except (UserError, MemoryError):
+                raise
+            except Exception as error:  # one strange file among millions must not end the work of a night
+                skips.skip(f"reader failed: {type(error).__name__}", count, f"after document {count}: {error}")
+                break
+            count += 1
+            yield document
+
+
+def _spooled(folder: Path, stage: int, unit: int) -> Iterator[Document]:
+    path = spool_file(folder, stage, unit)
+    if path.exists():
+        yield from read_file(path)
+        path.unlink()  # read to its end: the disk holds one copy, not one a stage
+
+
+def _collect(documents: Iterable[Document], step: GlobalStep, folder: Path, stage: int, unit: int) -> None:
+    """Spools the documents while the step looks at them."""
+    with DocumentWriter(spool_file(folder, stage, unit).parent, single=f"{unit:06d}") as writer:
+
+        def passing() -> Iterator[Document]:
+            for document in _sound(documents):
+                writer.write(document)
+                yield document
+
+        rest = passing()
+        part = step.collect(rest)
+        for _ in rest:
+            raise RuntimeError(f"step {step.name}: collect left documents unread")
+    np.save(part_file(folder, stage, unit), part, allow_pickle=False)
+
+
+def _ticking(documents: Iterable[Document], tick: Callable[[int], None]) -> Iterator[Document]:
+    for document in documents:
+        tick(len(document.text))
+        yield document
+
+
+def _through(
+    step: Callable[[Iterable[Document], Tally], Iterator[Document]],
+    name: str,
+    documents: Iterable[Document],
+    out: Outcome,
+    dropped: _Dropped,
+) -> Iterator[Document]:
+    """The documents that a step gives; at the end what it took, kept and dropped must agree, or one was lost."""
+    tally = Tally(name, sink=dropped.write)
+    out.tallies.append(tally)
+    taken = given = 0
+
+    def taking() -> Iterator[Document]:
+        nonlocal taken
+        for document in documents:
+            taken += 1
+            yield document
+
+    def giving() -> Iterator[Document]:
+        nonlocal given
+        for document in step(taking(), tally):
+            given += 1
+            yield document
+        if (taken, given) != (tally.seen, tally.kept):
+            counts = f"took {taken}, counted {tally.kept} kept and {tally.dropped.total()} dropped, gave {given}"
+            raise RuntimeError(f"step {name}: {counts}; each document must be kept, changed or dropped, once")
+
+    return giving()
+
+
+def _sound(documents: Iterable[Document]) -> Iterator[Document]:
+    """Halves of surrogate pairs, which UTF-8 cannot hold, become the replacement character."""
+    for document in documents:
+        if not document.text.isascii() and HALF_PAIR.search(document.text):
+            document = replace(document, text=re.sub(HALF_PAIR, "\ufffd", document.text))
+        yield document
