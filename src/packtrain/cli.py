@@ -9,12 +9,14 @@ from __future__ import annotations
 import errno
 import io
 import os
+import re
 import sys
 import traceback
 from collections.abc import Callable, Sequence
 
-from packtrain import __version__, cli_help
+from packtrain import __version__, cli_help, stop
 from packtrain.errors import Failure, UserError, did_you_mean
+from packtrain.launch import note
 
 REMEDIES = {
     errno.ENOSPC: "; free some space, then run the same command again",
@@ -22,6 +24,7 @@ REMEDIES = {
     errno.EACCES: "; choose a folder that you may write to, or change its permissions",
     errno.EROFS: "; choose a folder that you may write to",
 }
+PEER_GONE = r"gloo|NCCL|[Cc]onnection (closed|reset) by peer"  # what a collective says when a rank has died
 OWN_WORDS = ("completion",)  # answered here, not by a job
 
 
@@ -31,6 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     # OpenMP's threads spin while they wait: beside any other load on the machine each barrier then costs milliseconds,
     # and a small model trains at a third of its speed. Set here, before torch loads the library.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    stop.listen_early()
 
     _mend_streams()
 
@@ -76,9 +80,9 @@ def dispatch(arguments: list[str]) -> int:
     if "-h" in rest or "--help" in rest:
         print(cli_help.command_page(command))
         return 0
-    from packtrain import cli_compose  # imports Hydra: 0.2 s that the pages above need not pay
+    from packtrain import cli_run  # imports Hydra: 0.2 s that the pages above need not pay
 
-    return cli_compose.run(command, rest, guarded)
+    return cli_run.run(command, rest, guarded)
 
 
 def guarded(action: Callable[[], int]) -> int:
@@ -100,12 +104,27 @@ def guarded(action: Callable[[], int]) -> int:
         remedy = REMEDIES.get(error.errno or 0, "")
         return complain(OSError(f"{what}{where}{remedy}"), 1, error)
     except Exception as error:  # ours to mend: say where
+        if lost_a_rank(error):
+            return complain(RuntimeError(f"another process of this run is gone: {error}"), 1, error, "lost")
         traceback.print_exc()
         return complain(RuntimeError(f"this is a bug in packtrain: {type(error).__name__}: {error}"), 1)
 
 
-def complain(message: BaseException, code: int, cause: BaseException | None = None) -> int:
+def lost_a_rank(error: BaseException | None) -> bool:
+    """Whether the error, or one that caused it, says that a peer in a collective went away."""
+    while error is not None:
+        names = {cls.__name__ for cls in type(error).__mro__}
+        if "DistError" in names or (isinstance(error, RuntimeError) and re.search(PEER_GONE, str(error))):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def complain(
+    message: BaseException, code: int, cause: BaseException | None = None, verdict: note.Verdict = "failed"
+) -> int:
     """One line on stderr; the traceback too where PACKTRAIN_DEBUG or HYDRA_FULL_ERROR asks for it."""
+    note.leave("lost" if lost_a_rank(cause or message) else verdict, str(message))
     if any(os.environ.get(name, "0") not in ("", "0") for name in ("PACKTRAIN_DEBUG", "HYDRA_FULL_ERROR")):
         traceback.print_exception(cause or message)
     print(f"packtrain: {' '.join(str(message).split())}", file=sys.stderr)

@@ -55,7 +55,10 @@ def _unknown_key(command: str, engine: Hydra, overrides: Sequence[str]) -> str |
     known_groups = set(cfg.hydra.runtime.choices)
     for override in parsed:
         key = override.key_or_group
-        if override.is_add() or key.startswith("hydra") or key in known_groups:
+        if key.startswith("hydra.launcher.") and not override.is_add() and set(cfg.hydra.launcher) <= {"_target_"}:
+            return f"'{key}': nothing is launched elsewhere here; choose a cluster that is: cluster=slurm"
+        ours = key.startswith("hydra.launcher.") or not key.startswith("hydra")
+        if override.is_add() or not ours or key in known_groups:
             continue
         fault = _fault(cfg, key, [g for g in known_groups if not str(g).startswith("hydra")])
         if fault:
@@ -81,7 +84,7 @@ def _fault(cfg: DictConfig, key: str, groups: list[str]) -> str | None:
     for depth, part in enumerate(parts):
         if not isinstance(node, DictConfig):
             return f"unknown key '{key}': '{'.'.join(parts[:depth])}' has no parts"
-        names = [str(name) for name in node if depth or name != "hydra"]
+        names = [str(name) for name in node if depth or name != "hydra" or key.startswith("hydra.")]
         if part not in names:
             return f"unknown key '{key}'{did_you_mean(part, {*names, *groups} if depth == 0 else names)}"
         node = OmegaConf.to_container(node, resolve=False) and node._get_node(part)

@@ -12,10 +12,10 @@ import pytest
 
 SRC = Path(__file__).parents[2] / "src"
 FLOORS = (
-    ("errors",),
+    ("errors", "stop"),
     ("settings",),
     ("model", "tokenizer"),
-    ("inference", "export", "parallel", "checkpoint", "data", "estimate", "report"),
+    ("inference", "launch", "export", "parallel", "checkpoint", "data", "estimate", "report"),
     ("training", "evaluation"),
     ("callbacks",),
     ("jobs",),

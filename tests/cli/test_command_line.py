@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from packtrain import __version__, cli, cli_compose, cli_help
+from packtrain import __version__, cli, cli_compose, cli_help, cli_run
 from packtrain.jobs import plan
 
 
@@ -159,7 +159,7 @@ def test_each_member_of_a_training_sweep_has_a_folder_named_by_its_overrides(mon
     ],
 )
 def test_the_folder_of_a_member(overrides: list[str], swept: set[str], folder: str) -> None:
-    assert cli_compose.member_folder(overrides, swept) == folder
+    assert cli_run.member_folder(overrides, swept) == folder
 
 
 @pytest.mark.parametrize(

@@ -1,40 +1,49 @@
-"""Ctrl-C or SIGTERM → a flag → the step is finished, a checkpoint saved, the run left; the same command continues it"""
+"""a signal on any rank → all agree between two steps → a checkpoint is saved, the run left; the same command continues
+
+Ctrl-C and SIGTERM anywhere; under a batch script also its own signal, before the time limit. SLURM's SIGTERM is a
+preemption or a scancel: both are saved, and only the first finds a batch script that is still there to requeue it.
+"""
 
 from __future__ import annotations
 
 import signal
+from collections.abc import Callable
 from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 
+from packtrain import stop
+from packtrain.launch import note
+
 
 class Interruption(Callback):
-    """Handlers only set a flag; it is read between steps. A second signal stops at once (nothing saved is lost)."""
+    """`agreed(flag)` is whether any rank's flag is set, an all-reduce; ranks hear a signal at different steps."""
 
-    SIGNALS = (signal.SIGINT, signal.SIGTERM)
-
-    def __init__(self) -> None:
-        self.received: int | None = None
-        self._before: dict[int, Any] = {}
+    def __init__(self, agreed: Callable[[bool], bool] = bool) -> None:
+        self.agreed = agreed
+        self.stopped = False  # the same on all ranks
+        self.received: int | None = None  # this rank's own
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self.received = None
-        for name in self.SIGNALS:
-            self._before[name] = signal.signal(name, self._note)
-
-    def _note(self, number: int, frame: Any) -> None:
-        if self.received is not None:
-            raise KeyboardInterrupt
-        self.received = number
+        self.stopped, self.received = False, None
+        stop.listen()
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        if self.received is not None:
-            trainer.should_stop = True
+        if not self.stopped and self.agreed(stop.received() is not None):
+            self.stopped = trainer.should_stop = True
 
     def restore(self) -> None:
         """Give the signals back to whoever had them."""
-        for name, handler in self._before.items():
-            signal.signal(name, handler)
-        self._before.clear()
+        self.received = stop.received()
+        stop.restore()
+
+    def leave(self, what: str) -> None:
+        """Once everything is saved: ask the batch script for a requeue, then wait for all ranks to have come here.
+
+        Without the wait, the first rank to exit would have its launcher kill the others.
+        """
+        if self.received not in (None, signal.SIGINT):
+            note.leave("requeue", f"{signal.Signals(self.received).name}: {what}")
+        self.agreed(True)

@@ -119,8 +119,9 @@ def _fit(job: TrainJob, setup: Setup, engine: Engine, device: torch.device, stop
         trainer.fit(module, datamodule=setup.datamodule(), ckpt_path=str(checkpoint) if checkpoint else None)
     finally:
         interruption.restore()
-    if interruption.received is not None and trainer.global_step < total:
-        print(f"{run_dir}: stopped at step {trainer.global_step} of {total}; the same command continues it")
+    if interruption.stopped and trainer.global_step < total:
+        print(f"{run_dir}: stopped at step {trainer.global_step} of {total}; the same command continues it", flush=True)
+        interruption.leave(f"saved at step {trainer.global_step} of {total}")
         raise KeyboardInterrupt
     if trainer.global_step < total:
         if stop_at is None:

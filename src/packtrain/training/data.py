@@ -16,6 +16,7 @@ import torch
 from lightning.pytorch import LightningDataModule
 from torch.utils.data import DataLoader, Dataset
 
+from packtrain import stop
 from packtrain.data.config import DataConfig
 from packtrain.data.manifest import Manifest
 from packtrain.data.mixture import Mixture, normalise
@@ -89,8 +90,8 @@ class StepLoader:
 
 def _ignore_signals(_: int) -> None:
     """Workers leave signals to the trainer, which finishes its step and saves."""
-    for name in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
-        signal.signal(name, signal.SIG_IGN)
+    for number in (*stop.signals(), signal.SIGUSR1):
+        signal.signal(number, signal.SIG_IGN)
     torch.set_num_threads(1)
 
 

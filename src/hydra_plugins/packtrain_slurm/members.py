@@ -1,0 +1,40 @@
+"""the overrides of every job → composed and checked, one and all, before anything starts → members"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.plugins.launcher import Launcher
+from omegaconf import OmegaConf, open_dict
+
+
+class Elsewhere(Launcher):
+    """A launcher whose jobs run in other processes: the task function's `plan` says what they are started with."""
+
+    def __init__(self, **options: Any) -> None:
+        self.options = options
+        self.context: Any = None
+        self.task: Any = None
+        self.config: Any = None
+
+    def setup(self, *, hydra_context: Any, task_function: Any, config: Any) -> None:
+        self.context, self.task, self.config = hydra_context, task_function, config
+
+    def members(self, job_overrides: Sequence[Sequence[str]]) -> list[Any]:
+        """The members, or the error of the first that does not compose."""
+        planned = []
+        for number, overrides in enumerate(job_overrides):
+            cfg = self.context.config_loader.load_sweep_config(self.config, list(overrides))
+            with open_dict(cfg):
+                cfg.hydra.job.id, cfg.hydra.job.num = str(number), number
+            HydraConfig.instance().set_config(cfg)
+            own = list(cfg.hydra.overrides.task)
+            launcher: Any = OmegaConf.to_container(cfg.hydra.launcher, resolve=True)
+            del launcher["_target_"]
+            with open_dict(cfg):
+                del cfg["hydra"]
+            planned.append((self.task.plan(cfg, own), launcher))
+        HydraConfig.instance().set_config(self.config)
+        return planned

@@ -1,0 +1,38 @@
+"""a sweep → every member composed → one array script → shown (dry_run) or submitted → back at once"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+from hydra.core.utils import JobReturn, JobStatus
+
+from hydra_plugins.packtrain_slurm.members import Elsewhere
+
+
+class SlurmLauncher(Elsewhere):
+    """`hydra/launcher=slurm`, which `cluster=slurm` chooses. Nothing trains in this process."""
+
+    def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
+        from packtrain.launch import slurm_queue, slurm_submit
+        from packtrain.launch.slurm_script import render
+        from packtrain.launch.slurm_settings import array_settings
+
+        planned = self.members(job_overrides)
+        members = [member for member, _ in planned]
+        settings = array_settings([options for _, options in planned])
+        logs = slurm_submit.logs_folder(members, self.config.get("runs_dir", "runs"))
+        script = render(members, settings, logs, self.task.typed)
+        if settings.dry_run:
+            print(script, end="")
+            print(f"packtrain: dry run, nothing was submitted; logs would be in {logs}", file=sys.stderr)
+            return [JobReturn(_return_value=0, status=JobStatus.COMPLETED)]
+        slurm_submit.refuse_twice(members, slurm_submit.submissions(logs.parent), slurm_queue.tasks)
+        done = slurm_submit.submit(script, members, logs)
+        runs = f"{len(members)} runs" if len(members) > 1 else "1 run"
+        print(f"submitted job {done.job}: {runs}, {settings.nodes} × {settings.tasks_per_node} processes each")
+        for index, member in enumerate(members):
+            print(f"  {done.job}_{index}  {member.run_dir}  log: {os.path.relpath(done.log(index))}")
+        print(f"watch: packtrain jobs   stop: scancel {done.job}   script: {logs}/{done.job}.sh")
+        return [JobReturn(_return_value=0, status=JobStatus.COMPLETED)]
