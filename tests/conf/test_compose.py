@@ -92,7 +92,12 @@ def test_a_published_size_resolves_to_its_published_recipe(size: str) -> None:
 def test_the_mixture_of_the_paper_sums_to_one() -> None:
     weights = job("plan").data.weights
     assert len(weights) == 7 and sum(weights.values()) == pytest.approx(1.0, abs=1e-12)
-    assert weights["commoncrawl"] == 0.67 and weights["wikipedia"] == 0.045
+    assert weights["common_crawl"] == 0.67 and weights["wikipedia"] == 0.045
+
+
+def test_the_mixture_of_a_run_and_of_a_pack_s_ledger_is_one_table() -> None:
+    assert job("pack", "weights=llama").weights == job("plan").data.weights
+    assert job("train", "data=llama", "data.weights.books=0").data.weights["books"] == 0
 
 
 def test_an_override_of_the_recipe_wins() -> None:

@@ -11,13 +11,13 @@ from packtrain.errors import UserError
 
 # LLaMA, table 1: sampling proportion and epochs at 1.4 T tokens.
 PAPER = {
-    "commoncrawl": (0.67, 1.10),
+    "common_crawl": (0.67, 1.10),
     "c4": (0.15, 1.06),
     "github": (0.045, 0.64),
     "wikipedia": (0.045, 2.45),
     "books": (0.045, 2.23),
     "arxiv": (0.025, 1.06),
-    "stackexchange": (0.02, 1.03),
+    "stack_exchange": (0.02, 1.03),
 }
 
 
@@ -25,7 +25,7 @@ def small(seed: int = 3) -> Mixture:
     return Mixture({"a": 0.5, "b": 0.3, "c": 0.2}, {"a": 900, "b": 77, "c": 5}, seed)
 
 
-def test_wikipedia_is_seen_2_45_times_while_commoncrawl_is_seen_1_1_times() -> None:
+def test_wikipedia_is_seen_2_45_times_while_common_crawl_is_seen_1_1_times() -> None:
     length, tokens = 2048, 1.4e12 / 1e4
     samples = int(tokens // length)
     blocks = {name: round(samples * share / epochs) for name, (share, epochs) in PAPER.items()}

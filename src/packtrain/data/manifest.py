@@ -9,6 +9,7 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -74,8 +75,11 @@ class Manifest:
     def check_weights(self, weights: Mapping[str, float]) -> None:
         """Refuse a weight for a domain that was not packed (a weight of 0 is allowed: the domain is not read)."""
         for name, weight in weights.items():
-            if weight > 0:
-                self.domain(name)
+            if weight > 0 and name not in self.domains:
+                raise UserError(
+                    f"the shards have no domain '{name}'{did_you_mean(name, self.domains)}. Pack documents of it too "
+                    f"(packtrain prepare domain={name}), or train without: data.weights.{name}=0"
+                )
 
 
 def file_sha256(path: Path) -> str:
@@ -95,6 +99,12 @@ def load_manifest(directory: str | Path) -> Manifest:
     path = Path(directory) / MANIFEST
     if not path.is_file():
         raise UserError(f"{directory}: no packed shards here (no {MANIFEST}); make them with: packtrain pack")
+    found = path.stat()
+    return _read_manifest(path, (found.st_mtime_ns, found.st_size, found.st_ino))
+
+
+@lru_cache(maxsize=8)  # a corpus of terabytes has megabytes of manifest, and each domain asks for it
+def _read_manifest(path: Path, _: tuple[int, int, int]) -> Manifest:
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
         manifest = build(Manifest, values)
@@ -118,15 +128,8 @@ def verify(directory: str | Path, checksums: bool = False, progress: Callable[[P
     return manifest
 
 
-CHECKED_BYTES = 4 << 30  # a few seconds of hashing: beyond that a start would keep its user waiting
-
-
-def verify_small(directory: str | Path) -> Manifest:
-    """`verify`, with checksums too where the pack is not larger than `CHECKED_BYTES`; and its tokenizer is its own."""
-    manifest = load_manifest(directory)
-    splits = [split for domain in manifest.domains.values() for split in (domain.train, domain.held_out)]
-    size = sum(record.bytes for split in splits for record in split.files.values())
-    verify(directory, checksums=size <= CHECKED_BYTES)
+def check_own_tokenizer(directory: str | Path, manifest: Manifest) -> None:
+    """The pack's tokenizer.model is there and is the one that its shards were packed with."""
     tokenizer = Path(directory) / TOKENIZER
     if not tokenizer.is_file():
         raise Failure(f"{tokenizer}: missing; pack again with overwrite=true")
@@ -135,7 +138,6 @@ def verify_small(directory: str | Path) -> Manifest:
             f"{tokenizer} ({file_sha256(tokenizer)[:12]}) is not the tokenizer that these shards were packed with "
             f"({manifest.tokenizer_fingerprint[:12]}): put that one back, or pack again with overwrite=true"
         )
-    return manifest
 
 
 def check_file(path: Path, record: FileRecord, checksum: bool = False) -> None:

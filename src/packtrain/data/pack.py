@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from tqdm import tqdm
 
 from packtrain.data.documents import Document, document_files, read_file, split_in
+from packtrain.data.ledger import LEDGER, of_pack, remarks
 from packtrain.data.manifest import (
     MANIFEST,
     SPLITS,
@@ -42,10 +43,13 @@ def pack(
     held_out: float,
     overwrite: bool = False,
     say: Callable[[str], None] = print,
+    weights: Mapping[str, float] | None = None,
+    tokens: int | None = None,
 ) -> Manifest:
     """Packs every document of `inputs` and returns the manifest; does nothing where the same pack is there already.
 
     `held_out` splits the documents that do not say their split. Equal documents, tokenizer and settings: equal bytes.
+    `weights` and `tokens` only steer the ledger: what such a run would draw of each domain, beside what is packed.
     """
     files = document_files(inputs)
     check_splits(files)
@@ -58,7 +62,9 @@ def pack(
     }
     made = load_manifest(output).settings if (output / MANIFEST).exists() else None
     if already_made(output, settings, made, overwrite, say):
-        return verify(output)
+        manifest = verify(output)
+        _say_ledger(output, manifest, weights or {}, tokens, say)
+        return manifest
     with publish(output) as folder:
         domains = _write(folder, files, tokenizer, held_out)
         shutil.copyfile(tokenizer_path, folder / TOKENIZER)
@@ -67,7 +73,20 @@ def pack(
     for name, domain in manifest.domains.items():
         counts = " and ".join(f"{getattr(domain, s).tokens:,} tokens {s.replace('_', ' ')}" for s in SPLITS)
         say(f"{output}: {name}: {counts}")
+    _say_ledger(output, manifest, weights or {}, tokens, say)
     return manifest
+
+
+def _say_ledger(
+    output: Path, manifest: Manifest, weights: Mapping[str, float], tokens: int | None, say: Callable[[str], None]
+) -> None:
+    ledger = of_pack(manifest, weights, tokens)
+    if ledger.stands_in(output / LEDGER):
+        return
+    ledger.write(output / LEDGER)
+    say(f"{output}: the mixture of {ledger.tokens:,} tokens beside what is packed for training")
+    for line in (*ledger.lines(), *remarks(manifest, weights)):
+        say(f"  {line}")
 
 
 def check_splits(files: Sequence[Path]) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import warnings
 from bisect import bisect_right
+from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -80,8 +81,14 @@ def write_shards(directory: Path, documents: Iterable[tuple[list[int], int]], vo
     return writer.close()
 
 
+OPEN_CHUNKS = 4096  # a process may map 65 530 files; a corpus of terabytes has more
+
+
 class Shards:
-    """The tokens of one domain and split as one long line, memory-mapped. `len` is the number of tokens."""
+    """The tokens of one domain and split as one long line, memory-mapped. `len` is the number of tokens.
+
+    Opening reads the index alone; a chunk is mapped, and its header checked, when a token of it is first asked for.
+    """
 
     def __init__(self, pack: str | Path, domain: str, split: str) -> None:
         self.pack, self.domain, self.split = Path(pack), domain, split
@@ -89,60 +96,81 @@ class Shards:
         for relative, file_record in self.record.files.items():
             check_file(self.pack / relative, file_record)
         self.directory = self.pack / domain / split
-        self._chunks: list[npt.NDArray[Any]] = []
-        self._offsets: list[npt.NDArray[np.int64]] = []  # of documents, in tokens, per chunk
+        self._dtype: np.dtype[Any] = np.dtype(np.uint16)
+        self._chunks: list[tuple[str, int]] = []  # file, documents
+        self._maps: OrderedDict[int, npt.NDArray[Any]] = OrderedDict()
         self._starts = [0]
         if self.record.documents:
-            self._open()
+            self._read_index()
 
-    def _open(self) -> None:
+    def _read_index(self) -> None:
         path = self.directory / INDEX
         try:
             index = json.loads(path.read_text())
-            dtype = np.dtype(DTYPES[index["config"]["data_format"][0]])
+            self._dtype = np.dtype(DTYPES[index["config"]["data_format"][0]])
             chunks = [(str(c["filename"]), int(c["chunk_size"]), int(c["chunk_bytes"])) for c in index["chunks"]]
         except (OSError, ValueError, KeyError, IndexError, TypeError):
             raise Failure(f"{path}: shard index is damaged; pack again with overwrite=true") from None
         for name, items, size in chunks:
-            path = self.directory / name
-            try:
-                if path.stat().st_size != size:
-                    raise Failure(f"{path}: shard is truncated; pack again with overwrite=true")
-                head = np.fromfile(path, dtype=np.uint32, count=items + 2)
-                body = np.memmap(path, dtype=dtype, mode="r", offset=head.nbytes)
-            except (OSError, ValueError) as error:
-                raise Failure(f"{path}: shard cannot be read ({error}); pack again with overwrite=true") from None
-            offsets = (head[1:].astype(np.int64) - head.nbytes) // dtype.itemsize
-            if len(head) != items + 2 or int(head[0]) != items or offsets[0] != 0 or offsets[-1] != len(body):
-                raise Failure(f"{path}: shard is damaged (its header does not fit); pack again with overwrite=true")
-            self._chunks.append(body)
-            self._offsets.append(offsets)
-            self._starts.append(self._starts[-1] + len(body))
+            self._chunks.append((name, items))
+            self._starts.append(self._starts[-1] + (size - 4 * (items + 2)) // self._dtype.itemsize)
         if self._starts[-1] != self.record.tokens:
             raise Failure(
                 f"{self.directory}: {self._starts[-1]} tokens, the manifest says {self.record.tokens}; "
                 "pack again with overwrite=true"
             )
 
+    def _offsets(self, chunk: int) -> npt.NDArray[np.int64]:
+        """Where the documents of a chunk begin and the last one ends, in tokens."""
+        name, items = self._chunks[chunk]
+        head = np.fromfile(self.directory / name, dtype=np.uint32, count=items + 2)
+        return (head[1:].astype(np.int64) - head.nbytes) // self._dtype.itemsize
+
+    def _map(self, chunk: int) -> npt.NDArray[Any]:
+        """The tokens of a chunk."""
+        if chunk in self._maps:
+            return self._maps[chunk]
+        name, items = self._chunks[chunk]
+        path, header = self.directory / name, 4 * (items + 2)
+        try:
+            head = np.memmap(path, dtype=np.uint32, mode="r", shape=(items + 2,))
+            body = np.memmap(path, dtype=self._dtype, mode="r", offset=header)
+        except (OSError, ValueError) as error:
+            raise Failure(f"{path}: shard cannot be read ({error}); pack again with overwrite=true") from None
+        length = self._starts[chunk + 1] - self._starts[chunk]
+        if int(head[0]) != items or int(head[1]) != header or len(body) != length or (
+            int(head[-1]) != header + length * self._dtype.itemsize
+        ):  # fmt: skip
+            raise Failure(f"{path}: shard is damaged (its header does not fit); pack again with overwrite=true")
+        self._maps[chunk] = body.view(np.ndarray)  # a memmap's own slices cost ten times a plain array's
+        if len(self._maps) > OPEN_CHUNKS:
+            self._maps.popitem(last=False)
+        return self._maps[chunk]
+
     def __len__(self) -> int:
         return self._starts[-1]
 
-    def tokens(self, start: int, count: int) -> torch.Tensor:
-        """Tokens start … start + count of the line, (count,) int64, across chunks where need be."""
-        out = np.empty(count, dtype=np.int64)
+    def read(self, start: int, out: npt.NDArray[Any]) -> None:
+        """Tokens start … start + len(out) of the line into `out`, across chunks where need be."""
         done = 0
-        while done < count:
+        while done < len(out):
             chunk = bisect_right(self._starts, start + done) - 1
             at = start + done - self._starts[chunk]
-            part = self._chunks[chunk][at : at + count - done]
+            part = self._map(chunk)[at : at + len(out) - done]
             out[done : done + len(part)] = part
             done += len(part)
+
+    def tokens(self, start: int, count: int) -> torch.Tensor:
+        """Tokens start … start + count of the line, (count,) int64."""
+        out = np.empty(count, dtype=np.int64)
+        self.read(start, out)
         return torch.from_numpy(out)
 
     def documents(self) -> Iterator[torch.Tensor]:
         """Each document as (tokens,) int64, BOS and EOS included, in the order in which it was packed."""
-        for body, offsets in zip(self._chunks, self._offsets, strict=True):
-            for start, end in pairwise(offsets):
+        for chunk in range(len(self._chunks)):
+            body = self._map(chunk)
+            for start, end in pairwise(self._offsets(chunk)):
                 yield torch.from_numpy(body[start:end].astype(np.int64))
 
 
@@ -159,6 +187,10 @@ class Blocks:
         if not 0 <= i < len(self):
             raise IndexError(i)
         return self.shards.tokens(i * self.sequence_length, self.sequence_length + 1)
+
+    def read(self, i: int, out: npt.NDArray[Any]) -> None:
+        """`[i]` into `out` (T + 1,), without a copy between."""
+        self.shards.read(i * self.sequence_length, out)
 
 
 def open_blocks(pack: str | Path, domain: str, sequence_length: int) -> Blocks:

@@ -14,7 +14,8 @@ from tqdm import tqdm
 
 from packtrain.checkpoint.directory import read_meta, resolve
 from packtrain.checkpoint.load import load_model
-from packtrain.data.manifest import Manifest, verify_small
+from packtrain.data.integrity import Integrity
+from packtrain.data.manifest import Manifest
 from packtrain.errors import Failure, UserError
 from packtrain.evaluation.comparison import compare
 from packtrain.evaluation.domain import Watch, evaluate_domain, scored_domains
@@ -58,7 +59,7 @@ def run(job: EvaluateJob) -> None:
     config = read_run(run_dir).config if (run_dir / "config.yaml").is_file() else {}
     meta = read_meta(checkpoint)
     pack = find_pack(job.shards, config)
-    manifest = verify_small(pack)
+    manifest = Integrity(pack).wait()
     manifest.check_tokenizer(meta["tokenizer_fingerprint"], f"the tokenizer of {checkpoint}")
     if manifest.fingerprint != meta.get("data_fingerprint"):
         say(f"note: {pack} is not what this model was trained on; its held-out text may have been trained on")

@@ -1,7 +1,8 @@
 """step → sample numbers → mixture → (domain, block) → one tensor of a whole step's sequences
 
-The data position is the step itself: nothing is counted, so nothing can be lost. A resumed run asks for the steps from
-`global_step` on, whatever the number of workers was or is.
+The data position is the step itself: no count decides what comes next, so none can be lost. A resumed run asks for the
+steps from `global_step` on, whatever the number of workers was or is. What was drawn of each domain is counted beside
+it, from the batches themselves, for the ledger.
 """
 
 from __future__ import annotations
@@ -18,15 +19,19 @@ from torch.utils.data import DataLoader, Dataset
 
 from packtrain import stop
 from packtrain.data.config import DataConfig
+from packtrain.data.integrity import Integrity
 from packtrain.data.manifest import Manifest
 from packtrain.data.mixture import Mixture, normalise
 from packtrain.data.shards import open_blocks
 from packtrain.errors import UserError
+from packtrain.training.drawn import Drawn
 from packtrain.training.steps import Steps
+
+Check = Callable[[], None]
 
 
 class StepDataset(Dataset):
-    """`[step]` → (sequences of this rank, T + 1) token ids: a pure function of the step."""
+    """`[step]` → (sequences of this rank, T + 1) token ids, and how many are of each domain: pure in the step."""
 
     def __init__(self, shards: Path, mixture: Mixture, steps: Steps, rank: int = 0) -> None:
         self.shards, self.mixture, self.steps, self.rank = shards, mixture, steps, rank
@@ -40,15 +45,16 @@ class StepDataset(Dataset):
         per_rank = self.steps.sequences // self.steps.world
         return step * self.steps.sequences + self.rank * per_rank + np.arange(per_rank)
 
-    def __getitem__(self, step: int) -> torch.Tensor:
-        rows = []
+    def __getitem__(self, step: int) -> tuple[torch.Tensor, torch.Tensor]:
         domains, _, blocks = self.mixture.samples(self.samples(step))
-        for domain, block in zip(domains.tolist(), blocks.tolist(), strict=True):
+        rows = np.empty((len(domains), self.steps.sequence_length + 1), dtype=np.int32)
+        for row, domain, block in zip(rows, domains.tolist(), blocks.tolist(), strict=True):
             if domain not in self._blocks:
                 name = self.mixture.domains[domain]
                 self._blocks[domain] = open_blocks(self.shards, name, self.steps.sequence_length)
-            rows.append(self._blocks[domain][block].to(torch.int32))
-        return torch.stack(rows)
+            self._blocks[domain].read(block, row)
+        drawn = np.bincount(domains, minlength=len(self.mixture.domains))
+        return torch.from_numpy(rows), torch.from_numpy(drawn)
 
 
 class StepLoader:
@@ -58,8 +64,11 @@ class StepLoader:
     would be read one batch ahead. Hence a sized loader that begins in the middle.
     """
 
-    def __init__(self, dataset: StepDataset, start: int, workers: int) -> None:
+    def __init__(
+        self, dataset: StepDataset, start: int, workers: int, drawn: Drawn | None = None, check: Check | None = None
+    ) -> None:
         self.dataset, self.start, self.workers = dataset, start, workers
+        self.drawn, self.check = drawn, check
         self.yielded = 0
 
     def __len__(self) -> int:
@@ -75,7 +84,11 @@ class StepLoader:
             pin_memory=torch.cuda.is_available(),
             worker_init_fn=_ignore_signals,
         )
-        for batch in loader:
+        for batch, drawn in loader:
+            if self.check:
+                self.check()
+            if self.drawn:
+                self.drawn.add(self.start + self.yielded, drawn.numpy())
             self.yielded += 1
             yield batch
 
@@ -98,15 +111,56 @@ def _ignore_signals(_: int) -> None:
 class MixtureData(LightningDataModule):
     """The training mixture over packed shards."""
 
-    def __init__(self, config: DataConfig, manifest: Manifest, shards: Path, mixture: Mixture, steps: Steps) -> None:
+    def __init__(
+        self,
+        config: DataConfig,
+        manifest: Manifest,
+        shards: Path,
+        mixture: Mixture,
+        steps: Steps,
+        integrity: Integrity | None = None,
+    ) -> None:
         super().__init__()
         self.config, self.manifest, self.shards = config, manifest, shards
-        self.mixture, self.steps = mixture, steps
+        self.mixture, self.steps, self.integrity = mixture, steps, integrity
+        self.drawn = Drawn(mixture.domains, steps.sequences)
 
     def train_dataloader(self) -> StepLoader:
         assert self.trainer is not None
+        step = self.trainer.global_step
+        if self.drawn.step < step:  # a checkpoint that does not say: what a run of so many steps draws
+            self.drawn.restore(step, self.mixture.counts(step * self.steps.sequences))
         dataset = StepDataset(self.shards, self.mixture, self.steps, self.trainer.global_rank)
-        return StepLoader(dataset, self.trainer.global_step, self.config.workers)
+        check = self.integrity.check if self.integrity else None
+        return StepLoader(dataset, step, self.config.workers, self.drawn, check)
+
+    def sequences_drawn(self) -> dict[str, int]:
+        """Sequences of each domain trained on up to now, over all ranks; all of them must ask together."""
+        assert self.trainer is not None
+        strategy = self.trainer.strategy
+
+        def over_ranks(counts: np.ndarray) -> np.ndarray:
+            if self.trainer is None or self.trainer.world_size == 1:
+                return counts
+            total: Any = strategy.reduce(torch.tensor(counts, device=strategy.root_device), reduce_op="sum")
+            return total.cpu().numpy()
+
+        return self.drawn.at(self.trainer.global_step, over_ranks)
+
+    def state_dict(self) -> dict[str, Any]:
+        """What was drawn; waits for the checksums, so that no checkpoint ever holds what damaged shards taught."""
+        if self.integrity:
+            self.integrity.wait()
+        assert self.trainer is not None
+        return {"step": self.trainer.global_step, "drawn": self.sequences_drawn()}
+
+    def teardown(self, stage: str) -> None:
+        """A run that ends without a checkpoint waits for the checksums, too."""
+        if self.integrity and stage == "fit":
+            self.integrity.wait()
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.drawn.restore(state_dict["step"], state_dict["drawn"])
 
 
 def build_mixture(

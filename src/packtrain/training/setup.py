@@ -9,7 +9,8 @@ from typing import Any
 
 from packtrain.checkpoint.load import model_to_meta
 from packtrain.data.config import DataConfig
-from packtrain.data.manifest import TOKENIZER, Manifest, verify_small
+from packtrain.data.integrity import Integrity
+from packtrain.data.manifest import TOKENIZER, Manifest
 from packtrain.data.mixture import Mixture, MixtureReport
 from packtrain.errors import UserError
 from packtrain.model.config import ModelConfig
@@ -29,6 +30,7 @@ class Setup:
     steps: Steps
     mixture: Mixture
     seed: int
+    integrity: Integrity
 
     @property
     def tokenizer(self) -> bytes:
@@ -42,7 +44,7 @@ class Setup:
         return MixtureReport.of(self.mixture, self.steps.total_tokens, self.steps.sequence_length)
 
     def datamodule(self) -> MixtureData:
-        return MixtureData(self.data, self.manifest, self.shards, self.mixture, self.steps)
+        return MixtureData(self.data, self.manifest, self.shards, self.mixture, self.steps, self.integrity)
 
     def checkpoint_identity(self) -> dict[str, Any]:
         """What every checkpoint of the run says of itself."""
@@ -57,7 +59,8 @@ class Setup:
 def prepare(model: ModelConfig, data: DataConfig, optim: OptimConfig, seed: int) -> Setup:
     """Raises `UserError` where the parts do not fit: vocabulary, sequence length, batch, warm-up, too few tokens."""
     shards = find_shards(data)
-    manifest = verify_small(shards)
+    integrity = Integrity(shards)
+    manifest = integrity.manifest
     if model.vocab_size not in (None, manifest.vocab_size):
         raise UserError(
             f"the model's vocabulary is {model.vocab_size}, the shards' tokenizer has {manifest.vocab_size} pieces: "
@@ -72,7 +75,7 @@ def prepare(model: ModelConfig, data: DataConfig, optim: OptimConfig, seed: int)
     check_warmup(optim, steps.total)
     mixture = build_mixture(data, manifest, shards, steps, seed)
     model = dataclasses.replace(model, vocab_size=manifest.vocab_size)
-    return Setup(shards, manifest, model, data, steps, mixture, seed)
+    return Setup(shards, manifest, model, data, steps, mixture, seed, integrity)
 
 
 def find_shards(data: DataConfig) -> Path:
