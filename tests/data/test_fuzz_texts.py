@@ -17,7 +17,6 @@ from typing import Any
 
 import pytest
 from hypothesis import strategies as st
-from packtrain.data.step import Skips, Tally
 
 from packtrain.data.books.gutenberg import without_boilerplate
 from packtrain.data.books.plain import from_html, from_markdown
@@ -26,6 +25,7 @@ from packtrain.data.latex.comments import without_comments
 from packtrain.data.latex.macros import GROWTH, LEAST, Expander
 from packtrain.data.latex.sources import assembled, main_file
 from packtrain.data.latex.trim import trimmed
+from packtrain.data.step import Skips, Tally
 from packtrain.data.wiki.dump import pages
 from packtrain.data.wiki.prose import Prose
 from tests.data.fuzzing import hunt, soup, torn, try_some

@@ -32,7 +32,6 @@ READMES = ("00README.XXX", "00README", "00README.txt", "00README.yaml")
 class Parameters:
     """without_section: keep (from the abstract or title on) or drop. max_mib: of one paper's LaTeX."""
 
-    name: str = NAME
     without_section: str = "keep"
     min_characters: int = 1000
     max_mib: int = 16

@@ -36,7 +36,6 @@ class Parameters:
     """common_over: the share in common over which the shorter of two books goes. sketch_scale, candidates_over: which
     pairs are compared exactly. illustrations: whether [Illustration: …] stays."""
 
-    name: str = NAME
     min_characters: int = 2000
     max_mib: int = 64
     common_over: float = 0.9

@@ -32,7 +32,6 @@ class Parameters:
     """languages: of the dumps to read. language: of every dump, whatever its name. tables: remove or flatten.
     skip_sections: headings whose sections go, besides the lists of sources known in 20 languages."""
 
-    name: str = NAME
     languages: tuple[str, ...] = LANGUAGES
     language: str | None = None
     namespaces: tuple[int, ...] = (0,)
