@@ -30,96 +30,20 @@ from packtrain.data.wiki.dump import pages
 from packtrain.data.wiki.prose import Prose
 from tests.data.fuzzing import hunt, soup, torn, try_some
 
-WIKITEXT = [
-    "[[",
-    "]]",
-    "[",
-    "]",
-    "{{",
-    "}}",
-    "{|",
-    "|}",
-    "|-",
-    "||",
-    "|",
-    "!",
-    "!!",
-    "'",
-    "''",
-    "'''",
-    "''''",
-    "'''''",
-    "=",
-    "==",
-    "===",
-    "<ref",
-    "<ref>",
-    "<ref/>",
-    "</ref>",
-    "<!--",
-    "-->",
-    "<nowiki>",
-    "</nowiki>",
-    "<math>",
-    "</math>",
-    "<br/>",
-    "<div>",
-    "</div>",
-    "<gallery>",
-    "</gallery>",
-    "<pre>",
-    "</pre>",
-    "<code>",
-    "&nbsp;",
-    "&#91;",
-    "&#0;",
-    "&lt;",
-    "&amp;",
-    "-{",
-    "}-",
-    ":",
-    "*",
-    "#",
-    ";",
-    "----",
-    "__TOC__",
-    "[[Category:",
-    "[[File:",
-    "[[Datei:",
-    "[[:Category:",
-    "[[de:",
-    "[http://x",
-    "]",
-    "{{lang|fr|",
-    "{{convert|5|km}}",
-    '{{"|',
-    "=Notes=",
-    "==",
-    "References",
-    "==",
-    "#REDIRECT",
-    "(;)",
-    "(",
-    ")",
-    ",",
-    "text",
-    "Category:",
-    "\n",
-    "\n\n",
-    " ",
-    "\t",
-    "\x00",
-    "\x001\x00",
-    "�",
-]
+WIKI = """[[ ]] [ ] {{ }} {| |} |- || | ! !! ' '' ''' ' = == === <ref <ref> <ref/> </ref> <!-- --> <nowiki>
+</nowiki> <math> </math> <br/> <div> </div> <gallery> </gallery> <pre> </pre> <code> &nbsp; &#91; &#0; &lt; &amp; -{ }- :
+* # ; ---- __TOC__ [[Category: [[File: [[Datei: [[:Category: [[de: [http://x ] {{lang|fr| {{convert|5|km}} {{"| =Notes=
+== References == #REDIRECT (;) ( ) , text Category:"""
+WIKITEXT = [*WIKI.split(), "\n", "\n\n", " ", "\t", "\x00", "\x001\x00", "\ud800"]
 LATEX = r"""\newcommand \renewcommand \providecommand \def \let \DeclareMathOperator \NewDocumentCommand \a \b \c \x {\a} {\b}
 { } [ ] [1] [2] [x] #1 #2 ## # % \% \\ \verb| \verb+ \begin{verbatim} \end{verbatim} \begin{comment} \end{comment}
 \iffalse \else \fi \iftrue \section{A} \section \chapter* \begin{document} \end{document} \appendix \bibliography{x} \bibliography
 \begin{thebibliography} \end{thebibliography} \input{a} \input a \include{b} \import{x}{y} \usepackage{s} \xspace \@ ^ _
 $ & \hat \frac \url{ \url{%} \begin{abstract} \end{abstract} \maketitle \documentclass{article} \endinput {\a\a} m O{x} text"""
 LATEX_TOKENS = [*LATEX.split(), "\n", "\n\n", " ", "{\\a\\a}", "\\def\\a{\\a\\a}", "\\newcommand{\\b}[1]{#1#1}", "\r\n"]
-XML = ["<mediawiki>", "</mediawiki>", "<page>", "</page>", "<title>", "</title>", "T", "<ns>0</ns>", "<id>1</id>", "<revision>", "</revision>", "<text>", "<text/>", "</text>", "<redirect/>", "<!DOCTYPE", "<!ENTITY", "&lt;", "&amp;", "&#x41;", "&#99999999;", "&lol;", "<![CDATA[", "]]>", "<siteinfo>"] + [
-    '<namespace key="6">Datei</namespace>', '<text xml:space="preserve">', "\n", "</text></revision></page>"]  # fmt: skip
+TAGS = """<mediawiki> </mediawiki> <page> </page> <title> </title> T <ns>0</ns> <id>1</id> <revision> </revision> <text> <text/>
+</text> <redirect/> <!DOCTYPE <!ENTITY &lt; &amp; &#x41; &#99999999; &lol; <![CDATA[ ]]> <siteinfo> </text></revision></page>"""
+XML = [*TAGS.split(), '<namespace key="6">Datei</namespace>', '<text xml:space="preserve">', "\n"]
 SOUND = (
     '<mediawiki><siteinfo><namespaces><namespace key="6">Datei</namespace></namespaces></siteinfo>\n'
     + "".join(
