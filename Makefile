@@ -35,7 +35,12 @@ train: install ## the whole journey on the embedded corpus: prepare, tokenizer, 
 test: install ## every test that needs no GPU, except the slow ones
 	@$(BIN)/python -m pytest -m "not slow and not gpu"
 
-test-slow: install ## the tests that take minutes
+# llama.cpp is compiled once, in some eight minutes; pip keeps the wheel for the next environment.
+$(VENV)/.llama_cpp: $(STAMP)
+	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[llamacpp]'
+	@touch $@
+
+test-slow: install $(VENV)/.llama_cpp ## the tests that take minutes
 	@$(BIN)/python -m pytest -m "slow and not gpu"
 
 check: install ## ruff, pyright, and the architecture test

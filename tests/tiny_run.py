@@ -25,12 +25,12 @@ TEXTS = {
 LENGTH = 16
 
 
-def make_tokenizer(path: Path, extra: str = "") -> Tokenizer:
+def make_tokenizer(path: Path, extra: str = "", vocab_size: int = 330) -> Tokenizer:
     sentencepiece.SentencePieceTrainer.train(
         sentence_iterator=iter([extra, *(text.replace("\0", "") for texts in TEXTS.values() for text in texts)]),
-        model_prefix=str(path.with_suffix("")), model_type="bpe", vocab_size=330, byte_fallback=True, split_digits=True,
-        hard_vocab_limit=False, normalization_rule_name="identity", remove_extra_whitespaces=False, minloglevel=2,
-        allow_whitespace_only_pieces=True,
+        model_prefix=str(path.with_suffix("")), model_type="bpe", vocab_size=vocab_size, byte_fallback=True,
+        split_digits=True, hard_vocab_limit=False, normalization_rule_name="identity", minloglevel=2,
+        remove_extra_whitespaces=False, allow_whitespace_only_pieces=True,
     )  # fmt: skip
     return Tokenizer(path)
 

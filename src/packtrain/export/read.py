@@ -1,0 +1,143 @@
+"""a folder of Hugging Face's or Meta's making → configuration, weights under our names, its tokenizer file"""
+
+from __future__ import annotations
+
+import json
+import pickle
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from packtrain.errors import UserError
+from packtrain.export.huggingface import HF_ENDS, FromHF, hf_shapes, our_config
+from packtrain.export.meta import read_meta_folder
+from packtrain.export.shapes import Tensors, check_shapes
+from packtrain.model.config import ModelConfig
+
+IGNORED = ("rotary_emb.inv_freq",)  # buffers that old checkpoints carry along
+INDEXES = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
+SINGLE = ("model.safetensors", "pytorch_model.bin")
+
+
+@dataclass(frozen=True)
+class Found:
+    """What an import reads. `tokenizer` is None where there is no SentencePiece model; `notes` are said to the user."""
+
+    config: ModelConfig
+    tensors: Tensors
+    tokenizer: Path | None
+    notes: tuple[str, ...]
+
+
+def read_folder(source: Path, vocab_size: int | None = None) -> Found:
+    """config.json: Hugging Face's format; params.json: Meta's. Raises `UserError` for anything else."""
+    if not source.is_dir():
+        raise UserError(f"source={source}: no such folder; give the folder with config.json or params.json in it")
+    found = next((p for p in (source / "tokenizer.model", source.parent / "tokenizer.model") if p.is_file()), None)
+    notes = () if found else (f"{source} has no SentencePiece tokenizer.model: the weights alone are imported",)
+    if (source / "config.json").is_file():
+        return _hugging_face(source, found, notes)
+    if (source / "params.json").is_file():
+        tensors, config = read_meta_folder(source, vocab_size)
+        return Found(config, tensors, found, notes)
+    raise UserError(
+        f"source={source}: holds neither config.json (Hugging Face) nor params.json (Meta): no checkpoint to import"
+    )
+
+
+def _hugging_face(source: Path, tokenizer: Path | None, notes: tuple[str, ...]) -> Found:
+    try:
+        values = json.loads((source / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(f"{source / 'config.json'}: is no JSON") from error
+    config, tied = our_config(values, source / "config.json")
+    stored = open_hf(source)
+    shapes = {name: shape for name, shape in stored.shapes.items() if not name.endswith(IGNORED)}
+    expected = hf_shapes(config)
+    if tied:
+        expected.pop(HF_ENDS["output.weight"])
+        shapes.pop(HF_ENDS["output.weight"], None)
+        notes = (*notes, "its embeddings are tied: the output matrix becomes a copy of the embedding's")
+    check_shapes(shapes, expected, source)
+    return Found(config, FromHF(stored, config, tied), tokenizer, notes)
+
+
+class Files(Mapping[str, Tensor]):
+    """Tensors spread over files, each read when asked for; `.bin` files are mapped and read with `weights_only`."""
+
+    def __init__(self, where: Mapping[str, Path]) -> None:
+        self.where = where
+        self.mapped: dict[Path, dict[str, Tensor]] = {}
+        self.shapes: dict[str, tuple[int, ...]] = {}
+        for path in dict.fromkeys(where.values()):
+            held = self._shapes(path)
+            self.shapes |= {name: shape for name, shape in held.items() if where.get(name) == path}
+
+    def __getitem__(self, name: str) -> Tensor:
+        path = self.where[name]
+        if path in self.mapped:
+            return self.mapped[path][name]
+        with safe_open(path, framework="pt") as file:
+            return file.get_tensor(name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.shapes)
+
+    def __len__(self) -> int:
+        return len(self.shapes)
+
+    def _shapes(self, path: Path) -> dict[str, tuple[int, ...]]:
+        if path.suffix == ".bin":
+            self.mapped[path] = load_bin(path)
+            return {name: tuple(tensor.shape) for name, tensor in self.mapped[path].items()}
+        try:
+            with safe_open(path, framework="pt") as file:
+                return {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
+        except (SafetensorError, OSError) as error:
+            raise UserError(f"{path}: cannot be read as safetensors ({str(error).splitlines()[0]})") from error
+
+
+def open_hf(source: Path) -> Files:
+    """The tensors of a folder: one file, or the files of its index, safetensors before .bin."""
+    for single, index in zip(SINGLE, INDEXES, strict=True):
+        if (source / index).is_file():
+            return Files(_indexed(source, source / index))
+        if (source / single).is_file():
+            return Files(dict.fromkeys(_names(source / single), source / single))
+    raise UserError(f"{source}: has no weights: neither {SINGLE[0]} nor {SINGLE[1]}, nor an index of shards")
+
+
+def load_bin(path: Path) -> dict[str, Tensor]:
+    try:
+        found: Any = torch.load(path, map_location="cpu", mmap=True, weights_only=True)
+    except (OSError, RuntimeError, ValueError, pickle.UnpicklingError) as error:
+        raise UserError(f"{path}: cannot be read as weights alone ({str(error).splitlines()[0]})") from error
+    return dict(found)
+
+
+def _indexed(source: Path, index: Path) -> dict[str, Path]:
+    try:
+        table = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{index}: is no index of shards") from error
+    for file in sorted(set(table.values())):
+        if Path(file).name != file:
+            raise UserError(f"{index}: names {file}, which is outside of the folder")
+        if not (source / file).is_file():
+            raise UserError(f"{source}: the shard {file} is missing; download it again")
+    return {name: source / file for name, file in table.items()}
+
+
+def _names(path: Path) -> list[str]:
+    if path.suffix == ".bin":
+        return list(load_bin(path))
+    try:
+        with safe_open(path, framework="pt") as file:
+            return list(file.keys())
+    except (SafetensorError, OSError) as error:
+        raise UserError(f"{path}: cannot be read as safetensors ({str(error).splitlines()[0]})") from error
