@@ -19,12 +19,14 @@ code=$?
 
 # How the ranks left stands in the note. A run that was asked to stop has saved: it goes on when its turn comes again.
 # One that lost a process starts again a few times. One that failed stays failed, with its traceback above.
+# (The task's own name: the last task's number is the array's too, and would requeue all of it.)
+task="${SLURM_ARRAY_JOB_ID}_${SLURM_ARRAY_TASK_ID}"
 left() { grep -qs "^$1" "$PACKTRAIN_NOTE"; }
 if [ $code -eq 0 ] || left failed; then exit $code; fi
-if left requeue; then scontrol requeue "$SLURM_JOB_ID" && exit 0; fi
+if left requeue; then scontrol requeue "$task" && exit 0; fi
 if [ $code -gt 128 ] || left lost; then
   echo "exit code $code" >> "$PACKTRAIN_NOTE.restarts"
-  [ "$(wc -l < "$PACKTRAIN_NOTE.restarts")" -gt MAX_RESTARTS ] || { scontrol requeue "$SLURM_JOB_ID" && exit 0; }
+  [ "$(wc -l < "$PACKTRAIN_NOTE.restarts")" -gt MAX_RESTARTS ] || { scontrol requeue "$task" && exit 0; }
 fi
 exit $code
 """
