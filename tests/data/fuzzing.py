@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 LONGEST = 60_000  # characters of one soup
@@ -46,15 +46,20 @@ def torn(sound: bytes) -> st.SearchStrategy[bytes]:
     return st.lists(change, max_size=6).map(apply)
 
 
-def try_some(strategy: st.SearchStrategy[Any], check: Callable[[Any], None], examples: int) -> None:
-    """`check` on so many examples, each within `SLOWEST`."""
+def try_some(
+    strategy: st.SearchStrategy[Any], check: Callable[[Any], None], examples: int, shrink: bool = True
+) -> None:
+    """`check` on so many examples, each within `SLOWEST`; a slow one is better not made smaller for hours."""
 
     def timed(value: Any) -> None:
         start = time.process_time()
         check(value)
         assert time.process_time() - start < SLOWEST
 
-    quiet = settings(max_examples=examples, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+    quiet = settings(
+        max_examples=examples, deadline=None, database=None, suppress_health_check=list(HealthCheck),
+        phases=[Phase.generate, Phase.shrink] if shrink else [Phase.generate],
+    )  # fmt: skip
     quiet(given(strategy)(timed))()
 
 
@@ -63,6 +68,6 @@ def hunt(strategy: st.SearchStrategy[Any], check: Callable[[Any], None], seconds
     seconds = float(os.environ.get("PACKTRAIN_FUZZ_SECONDS", "20")) if seconds is None else seconds
     tried, end = 0, time.monotonic() + seconds
     while time.monotonic() < end:
-        try_some(strategy, check, 200)
+        try_some(strategy, check, 200, shrink=False)
         tried += 200
     return tried

@@ -29,6 +29,10 @@ CASES = {
     "nowiki": ("<nowiki>[[a]]</nowiki> b", "[[a]] b"),
     "bold and italic": ("'''a''' ''b'' '''''c''''' don't", "a b c don't"),
     "an elided article keeps its apostrophe": ("L'''Autriche'' et l''''Italie'''", "L'Autriche et l'Italie"),
+    "an accent does not make the last letter an article": (
+        "'''Берли\u0301н''' (Berlin, {{IPA|x}}; {{y}})",
+        "Берли\u0301н (Berlin)",
+    ),
     "bold single letters": ("vectors '''v''' and '''w'''", "vectors v and w"),
     "headings are lines": ("a\n== H ==\nb\n=== I ===\nc", "a\n\nH\n\nb\n\nI\n\nc"),
     "empty sections go": ("a\n== H ==\n{{x}}\n== I ==\nb", "a\n\nI\n\nb"),

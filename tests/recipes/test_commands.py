@@ -14,7 +14,7 @@ from omegaconf import OmegaConf, open_dict
 from packtrain import cli_compose, cli_help, settings
 
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "recipes").glob("*.sh"))]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")), *sorted((ROOT / "recipes").glob("*.sh"))]
 
 
 def commands(text: str, markdown: bool) -> list[str]:

@@ -16,7 +16,7 @@ from typing import ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from packtrain.data.books.shingles import Hashes, shingles
+from packtrain.data.books.shingles import Hashes, all_shingles, distinct
 from packtrain.data.documents import Document, key_number
 from packtrain.data.step import Tally
 
@@ -27,9 +27,10 @@ MOST_BOOKS = 100  # a shingle in more books than this is a phrase of the trade a
 FIELD = "near_duplicates"
 
 
-def sketch(hashes: Hashes, scale: int) -> Hashes:
-    """The hashes below 2^64 / scale."""
-    return hashes[hashes < np.uint64(((1 << 64) // scale) - 1)]
+def sketch(text: str, scale: int) -> Hashes:
+    """The distinct shingles whose hash is below 2^64 / scale."""
+    hashes = all_shingles(text)
+    return distinct(hashes[hashes < np.uint64(((1 << 64) // scale) - 1)])
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ class BookCandidates:
         """(hash, book), sorted."""
         parts = [np.empty(0, dtype=ROW)]
         for document in documents:
-            hashes = sketch(shingles(document.text), self.scale)
+            hashes = sketch(document.text, self.scale)
             rows = np.empty(len(hashes), dtype=ROW)
             rows["hash"], rows["book"] = hashes, key_number(document.id)
             parts.append(rows)

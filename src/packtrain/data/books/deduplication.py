@@ -19,7 +19,8 @@ from packtrain.data.documents import Document, key_number
 from packtrain.data.step import Tally
 
 ID_BYTES = 240
-ROW = np.dtype([("group", "<u8"), ("book", "<u8"), ("hash", "<u8"), ("id", f"S{ID_BYTES}")])
+# `part` 0: a shingle's hash; 1, 2, …: eight bytes of the book's id each
+ROW = np.dtype([("group", "<u8"), ("book", "<u8"), ("hash", "<u8"), ("part", "u1")])
 DROPPED = np.dtype([("book", "<u8"), ("common", "<f4"), ("kept", f"S{ID_BYTES}")])
 REASON = "over {:.0%} in common with a longer book"
 
@@ -32,34 +33,37 @@ class BookDeduplication:
     name: ClassVar[str] = "book-level deduplication"
 
     def collect(self, documents: Iterable[Document]) -> np.ndarray:
-        """(group, book, hash, id) for candidates alone; the id stands with a book's first hash."""
-        parts = [np.empty(0, dtype=ROW)]
-        for document in documents:
-            if FIELD in document.metadata:
-                hashes = shingles(document.text)
-                rows = np.zeros(len(hashes), dtype=ROW)
-                rows["group"], rows["book"], rows["hash"] = document.metadata[FIELD], key_number(document.id), hashes
-                rows["id"][:1] = document.id.encode("utf-8", "surrogatepass")[:ID_BYTES]
-                parts.append(rows)
-        return np.concatenate(parts)
+        """Rows of the candidates alone, those of one group beside each other."""
+        books = [_rows(document) for document in documents if FIELD in document.metadata]
+        books.sort(key=lambda rows: (int(rows["group"][0]), int(rows["book"][0])))
+        return np.concatenate([np.empty(0, dtype=ROW), *books])
 
     def merge(self, parts: list[Path], output: Path) -> None:
         """(book, share in common, id of the kept one), sorted by book; holds one group at a time."""
-        tables = [np.load(part, mmap_mode="r") for part in parts]
-        groups = sorted({group for table in tables for group in np.unique(table["group"]).tolist()})
-        dropped = [row for group in groups for row in self._decide(group, tables)]
+        where: dict[int, list[np.ndarray]] = {}
+        for part in parts:
+            table = np.load(part, mmap_mode="r")
+            groups, starts = np.unique(table["group"], return_index=True)
+            for group, start, end in zip(groups.tolist(), starts, [*starts[1:], len(table)], strict=False):
+                where.setdefault(group, []).append(table[start:end])
+        dropped = [row for group in sorted(where) for row in self._decide(np.concatenate(where[group]))]
         np.save(output, np.sort(np.array(dropped, dtype=DROPPED), order="book"))
 
-    def _decide(self, group: int, tables: list[np.ndarray]) -> Iterator[tuple[int, float, bytes]]:
-        rows = np.concatenate([table[table["group"] == group] for table in tables])
-        books = [rows[rows["book"] == book] for book in np.unique(rows["book"])]
-        books.sort(key=lambda book: (-len(book), max(book["id"].tolist())))  # the longest first
-        kept: list[np.ndarray] = []
+    def _decide(self, rows: np.ndarray) -> Iterator[tuple[int, float, bytes]]:
+        """What goes of one group."""
+        books: list[tuple[bytes, int, np.ndarray]] = []
+        for book in np.unique(rows["book"]):
+            own = rows[rows["book"] == book]
+            books.append(
+                (own["hash"][own["part"] > 0].tobytes().rstrip(b"\0"), int(book), own["hash"][own["part"] == 0])
+            )
+        books.sort(key=lambda book: (-len(book[2]), book[0]))  # the longest first
+        kept: list[tuple[bytes, int, np.ndarray]] = []
         for book in books:
-            shares = [containment(book["hash"], other["hash"]) for other in kept]
+            shares = [containment(book[2], other[2]) for other in kept]
             best = int(np.argmax(shares)) if shares else -1
             if shares and shares[best] > self.over:
-                yield int(book["book"][0]), shares[best], max(kept[best]["id"].tolist())
+                yield book[1], shares[best], kept[best][0]
             else:
                 kept.append(book)
 
@@ -75,3 +79,15 @@ class BookDeduplication:
                 tally.drop(replace(document, metadata={**metadata, **found}), reason)
             else:
                 yield tally.change(document, replace(document, metadata=metadata))
+
+
+def _rows(document: Document) -> np.ndarray:
+    """A candidate's shingles, and its id in pieces."""
+    hashes = shingles(document.text)
+    name = document.id.encode("utf-8", "surrogatepass")[:ID_BYTES]
+    pieces = np.frombuffer(name.ljust(-(-len(name) // 8) * 8, b"\0"), dtype="<u8")
+    rows = np.empty(len(hashes) + len(pieces), dtype=ROW)
+    rows["group"], rows["book"] = document.metadata[FIELD], key_number(document.id)
+    rows["hash"] = np.concatenate([hashes, pieces])
+    rows["part"] = np.concatenate([np.zeros(len(hashes)), np.arange(1, len(pieces) + 1)])
+    return rows

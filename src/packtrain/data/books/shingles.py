@@ -30,18 +30,31 @@ def words(text: str) -> list[str]:
 
 def shingles(text: str) -> Hashes:
     """The sorted distinct hashes of every `WIDTH` words in a row; of all words where there are fewer."""
+    return distinct(all_shingles(text))
+
+
+def distinct(hashes: Hashes) -> Hashes:
+    """Sorted, each once."""
+    hashes = np.sort(hashes)
+    first = np.ones(len(hashes), dtype=bool)
+    first[1:] = hashes[1:] != hashes[:-1]
+    return hashes[first]
+
+
+def all_shingles(text: str) -> Hashes:
+    """The hashes in the order of the text."""
     found = words(text)
     if not found:
         return np.empty(0, dtype=np.uint64)
-    numbers: dict[str, int] = {}
-    order = np.fromiter((numbers.setdefault(word, len(numbers)) for word in found), dtype=np.int64, count=len(found))
+    numbers = {word: number for number, word in enumerate(dict.fromkeys(found))}
+    order = np.fromiter(map(numbers.__getitem__, found), dtype=np.int64, count=len(found))
     table = np.frombuffer(b"".join(_digest(word) for word in numbers), dtype="<u8").astype(np.uint64)
     codes = table[order]
     count = max(len(codes) - WIDTH + 1, 1)
     total = np.zeros(count, dtype=np.uint64)
     for i in range(min(WIDTH, len(codes))):
         total += codes[i : i + count] * PRIMES[i]
-    return np.unique(mixed(total))
+    return mixed(total)
 
 
 def mixed(values: Hashes) -> Hashes:

@@ -29,7 +29,8 @@ INPUT = re.compile(
 USE = re.compile(r"\\usepackage\s*(?:\[[^\]]*\])?\s*\{([^{}]{1,500})\}")
 DOCUMENT = re.compile(r"\\begin\s*\{document\}(.*)\\end\s*\{document\}", re.DOTALL)
 GOOD_NAMES = ("ms", "main", "paper", "article", "manuscript", "arxiv", "root", "thesis")
-DEPTH, LARGEST = 12, 1 << 25
+DEPTH = 12
+GROWTH, LEAST = 4, 1 << 20  # what is put together may be so many times as long as the files, at least so long
 STYLE_LARGEST = 1 << 15
 
 
@@ -74,7 +75,7 @@ def _score(name: str, files: Mapping[str, str], included: bool, paper: str) -> f
 
 def assembled(files: Mapping[str, str], main: str, missed: Counter[str]) -> str:
     """The main file with all it includes, comments gone; `missed` counts targets that are not there."""
-    left = [LARGEST]
+    left = [max(GROWTH * sum(map(len, files.values())), LEAST)]
     clean: dict[str, str] = {}
 
     def read(name: str, chain: tuple[str, ...]) -> str:

@@ -38,13 +38,14 @@ BREAK = re.compile(r"<(?:br|hr|/?p|/?div|/?li|/?tr|/?blockquote|/?center|/?h[1-6
 TAG = re.compile(r"</?[a-zA-Z][^<>]*>")
 QUOTES = re.compile(r"''+")
 # l + bold or italic, and four in a row, hold an apostrophe
-APOSTROPHE = re.compile(r"(?<![^\W\d_])(?<!')([^\W\d_])'''(?!')|(?<!')''''(?!')")
+APOSTROPHE = re.compile(r"'''(?:(?!')(?<=[\s(«“„][^\W\d_]''')|'(?!')(?<!'''''))")
 SWITCH = re.compile(r"__[^\W\d_]{3,30}__")
 CONTROL = re.compile("[\x01-\x08\x0b-\x1f\x7f\u200b\u200e\u200f\u2060\ufeff]")
 PAIRS = re.compile(r"\[{2,}|\]{2,}|\{{2,}|\}{2,}")
 HOLLOW = re.compile(r"[(（]\s*(?:[,;:–-]\s*)*[)）]")
 OPENING = re.compile(r"\(\s*[,;:](?:\s*[,;:])*\s*(?=[^\s,;:)])")
 OTHER_SPACE = re.compile("[\t\xa0\u2009\u202f]")
+CLOSING = re.compile(r"[,;][,; ]*\)")
 SPACES, BEFORE_MARK = re.compile("  +"), re.compile(r" (?=[,.)](?:\s|\Z))")
 KEPT_ASIDE = re.compile("\x00([0-9]{1,9})\x00")
 DEPTH = 5
@@ -64,14 +65,13 @@ class Prose:
 
     def __call__(self, text: str) -> str:
         """The prose of one page. No [[Category:…]], template or table is left in it, whatever the page holds."""
-        text = text.replace("\x00", "")
+        text = "\n" + text.replace("\x00", "")
         aside: list[str] = []
         if "<" in text:
             text = self._elements(text, aside)
         text, count = without_templates(text)
         self.removed["templates"] += count
         if "{|" in text:
-            text = "\n" + text
             spans = closed_spans(text, TABLE)
             self.removed["tables"] += len(spans) if self.tables == "remove" else 0
             text = replace_spans(text, spans, flat_table if self.tables == "flatten" else lambda _: "\n")
@@ -79,7 +79,7 @@ class Prose:
         if "<" in text:
             text = TAG.sub("", BREAK.sub("\n", text))
         if "'''" in text:
-            text = APOSTROPHE.sub(lambda m: f"{m[1] or ''}'", text)
+            text = APOSTROPHE.sub("'", text)
         text = QUOTES.sub("", text)
         if "__" in text:
             text = SWITCH.sub("", text)
@@ -91,6 +91,7 @@ class Prose:
             text = PAIRS.sub("", text)
         text = OPENING.sub("(", HOLLOW.sub("", OTHER_SPACE.sub(" ", CONTROL.sub("", text))))
         text = BEFORE_MARK.sub("", SPACES.sub(" ", text))
+        text = CLOSING.sub(")", text).replace(",,", ",")
         text, sections = prose_lines(text, self.skip_sections)
         self.removed["sections of sources, or empty"] += sections
         return KEPT_ASIDE.sub(lambda m: aside[int(m[1])], text) if aside else text
