@@ -1,0 +1,45 @@
+"""WARC or WET ─pages─→ repeated lines cut → language → 5-gram perplexity, percentiles → like Wikipedia's references
+
+CCNet (Wenzek et al., 2019) as LLaMA used it. Both models of quality are the user's own, trained by `packtrain quality`;
+a step whose model is not given is left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from packtrain.data import web_pages
+from packtrain.data.documents import Document
+from packtrain.data.domain import Domain
+from packtrain.data.language import Language
+from packtrain.data.repeated_lines import RepeatedLines
+from packtrain.data.step import AnyStep, Skips
+
+NAME = "common_crawl"
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """prefer: where a crawl is there as WARC and as WET, the one that is read. extract: main content, or all text."""
+
+    prefer: web_pages.Prefer = "wet"
+    extract: web_pages.Extract = "main"
+    repeated_lines: RepeatedLines = field(default_factory=RepeatedLines)
+    language: Language = field(default_factory=Language)
+
+
+def inputs(path: Path, parameters: Parameters) -> list[Path]:
+    return web_pages.inputs(path, parameters.prefer)
+
+
+def read(path: Path, name: str, parameters: Parameters, skips: Skips) -> Iterator[Document]:
+    return web_pages.read(path, name, NAME, parameters.extract, skips)
+
+
+def steps(parameters: Parameters) -> list[AnyStep]:
+    return [parameters.repeated_lines, parameters.language]
+
+
+DOMAIN = Domain(NAME, Parameters, inputs, read, steps, needs_input="a folder of WET or WARC files")

@@ -1,0 +1,108 @@
+"""documents ─lines → normalised → 64-bit hash─ per file → merge: hashes of more than one document → those lines cut
+
+CCNet (Wenzek et al., 2019, section 3.1): lower case, numbers become 0, punctuation and accents go, the first 64 bits of
+SHA-1. **Every** copy of a repeated line goes, the first too: menus, cookie notices and licences have no good copy.
+A line twice within one document, a refrain, is not repeated across documents and stays.
+
+Merging is bounded in memory whatever the number of lines (hash_ranges).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import unicodedata
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import ClassVar, Literal
+
+import numpy as np
+
+from packtrain.data import hash_ranges
+from packtrain.data.documents import Document
+from packtrain.data.step import Tally
+from packtrain.errors import UserError
+
+DELETE = bytes(c for c in range(128) if not chr(c).isalnum() and c != 32)
+LOWER = bytes(ord("0") if chr(c).isdigit() and c < 128 else ord(chr(c).lower()) if c < 128 else c for c in range(256))
+NOT_WORDS = re.compile(r"[^\w ]|_")
+DIGITS = re.compile(r"\d+")
+ASCII_DIGITS = re.compile(rb"0+")
+
+
+def normalised(line: str) -> bytes:
+    """What two lines that a reader would call the same have in common; b"" where there is neither letter nor number."""
+    if line.isascii():
+        plain = line.encode().translate(LOWER, DELETE)
+    else:
+        letters = unicodedata.normalize("NFD", line.lower())
+        letters = "".join(c for c in letters if unicodedata.category(c) != "Mn")
+        letters = DIGITS.sub("0", NOT_WORDS.sub("", letters))
+        plain = letters.encode("utf-8", "replace")
+    return b" ".join(ASCII_DIGITS.sub(b"0", plain).split())
+
+
+def line_hash(line: str, salt: bytes = b"") -> int:
+    """64 bits of a line; 0 where it normalises to nothing."""
+    plain = normalised(line)
+    return int.from_bytes(hashlib.sha1(salt + plain, usedforsecurity=False).digest()[:8], "big") if plain else 0
+
+
+@dataclass(frozen=True)
+class RepeatedLines:
+    """Cuts every copy of the lines that more than one document of a group has.
+
+    group            run: all input is one group; folder: the files of one folder are; file: each file by itself.
+                     CCNet's groups were 50 files of 1 600, one dump at a time
+    min_characters   a document with fewer characters left is dropped (300 in CCNet)
+    """
+
+    group: Literal["run", "folder", "file"] = "run"
+    min_characters: int = 300
+    name: ClassVar[str] = "repeated lines"
+
+    def __post_init__(self) -> None:
+        if self.min_characters < 0:
+            raise UserError(f"repeated_lines.min_characters={self.min_characters}: expected 0 or more")
+
+    def _salt(self, document: Document) -> bytes:
+        if self.group == "run":
+            return b""
+        source = document.source if self.group == "file" else document.source.rpartition("/")[0]
+        return hashlib.sha1(source.encode("utf-8", "replace"), usedforsecurity=False).digest()
+
+    def collect(self, documents: Iterable[Document]) -> np.ndarray:
+        """Sorted hashes; one that several documents of the part have stands twice."""
+        parts = [np.empty(0, np.uint64)]
+        for document in documents:
+            salt = self._salt(document)
+            hashes = {line_hash(line, salt) for line in document.text.split("\n")} - {0}
+            parts.append(np.fromiter(hashes, np.uint64, len(hashes)))
+        values, counts = np.unique(np.concatenate(parts), return_counts=True)
+        return np.repeat(values, np.minimum(counts, 2))
+
+    def merge(self, parts: list[Path], output: Path) -> None:
+        hash_ranges.merge(parts, output, _twice, np.dtype(np.uint64))
+
+    def apply(self, documents: Iterable[Document], decision: np.ndarray, tally: Tally) -> Iterator[Document]:
+        for document in documents:
+            salt, lines = self._salt(document), document.text.split("\n")
+            hashes = np.array([line_hash(line, salt) for line in lines], np.uint64)
+            repeated, _ = hash_ranges.contains(decision, hashes)
+            empty = hashes == 0
+            tally.cut("repeated line", int(repeated.sum()))
+            tally.cut("line without words", int((empty & np.array([bool(x.strip()) for x in lines])).sum()))
+            left = [line for line, cut in zip(lines, repeated | empty, strict=True) if not cut]
+            text = "\n".join(left)
+            if not left:
+                tally.drop(document, "nothing but repeated lines")
+            elif len(text) < self.min_characters:
+                tally.drop(document, "too short without repeated lines" if repeated.any() else "too short")
+            else:
+                yield tally.change(document, replace(document, text=text))
+
+
+def _twice(hashes: np.ndarray) -> np.ndarray:
+    """Each of the sorted hashes that stands more than once, once."""
+    return np.unique(hashes[1:][hashes[1:] == hashes[:-1]])

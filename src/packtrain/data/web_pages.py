@@ -1,0 +1,143 @@
+"""WARC, WET and JSON-lines files → raw web pages as documents
+
+    .warc .warc.gz       response → HTTP → charset → HTML ┬ main content (resiliparse)
+    .wet  .wet.gz        conversion → its text            ├→ Document(id = file#record, url, text)
+    .jsonl .jsonl.zst    a line with `text`               ┘
+Everything that is no page is counted with file and offset. Of X.warc.gz and X.warc.wet.gz, the same crawl, one is read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal
+
+from packtrain.data import http_message
+from packtrain.data.documents import SUFFIXES, Document, read_file
+from packtrain.data.step import Skips
+from packtrain.data.warc import Record, records
+from packtrain.errors import Failure, UserError
+
+Prefer = Literal["wet", "warc"]
+Extract = Literal["main", "all"]
+WARC = (".warc", ".warc.gz", ".wet", ".wet.gz")
+ABOUT = ("warcinfo", "request", "metadata", "continuation")  # records about pages, never pages
+HTML = ("text/html", "application/xhtml+xml", "application/xhtml", "")
+
+
+def inputs(path: Path, prefer: Prefer) -> list[Path]:
+    """The files below `path`, sorted; of a WARC and its WET only the preferred one."""
+    if not path.exists():
+        raise UserError(f"input={path}: no such file or directory")
+    if path.is_file():
+        return [path]
+    names = (*WARC, *SUFFIXES)
+    found = sorted(p for p in path.rglob("*") if p.name.endswith(names) and p.is_file() and not _hidden(p, path))
+    if not found:
+        raise UserError(f"input={path}: no {', '.join(names)} files here; give a folder of Common Crawl's WET or WARC")
+    crawls: dict[Path, list[Path]] = {}
+    for file in found:
+        crawls.setdefault(_crawl(file), []).append(file)
+    chosen = (_chosen(files, prefer) for files in crawls.values())
+    return sorted(file for files in chosen for file in files)
+
+
+def _chosen(files: list[Path], prefer: Prefer) -> list[Path]:
+    wet = [file for file in files if ".wet" in file.suffixes]
+    other = [file for file in files if ".wet" not in file.suffixes]
+    return (wet or other) if prefer == "wet" else (other or wet)
+
+
+def _crawl(file: Path) -> Path:
+    """What a WARC and its WET have in common: a/b.warc.gz, a/b.warc.wet.gz and a/b.wet are all a/b."""
+    name = file.name
+    if not name.endswith(WARC):
+        return file
+    for ending in (".gz", ".wet", ".warc"):
+        name = name.removesuffix(ending)
+    return file.with_name(name)
+
+
+def _hidden(file: Path, root: Path) -> bool:
+    return any(part.startswith(".") for part in file.relative_to(root).parts)
+
+
+def read(path: Path, name: str, domain: str, extract: Extract, skips: Skips) -> Iterator[Document]:
+    """The pages of one file."""
+    if path.name.endswith(SUFFIXES):
+        yield from _lines(path, name, domain, skips)
+        return
+    with path.open("rb") as file:
+        head = file.read(4)
+        file.seek(0)
+        if not head:
+            skips.skip("empty file", 0)
+        number = 0
+        for record in records(file, skips):
+            number += 1
+            text = _text(record, extract, skips)
+            if text is None:
+                continue
+            metadata: dict[str, object] = {"offset": record.offset}
+            if date := record.headers.get("warc-date"):
+                metadata["date"] = date
+            if record.mended:
+                metadata["mended"] = "Content-Length"
+            url = record.headers.get("warc-target-uri", "").strip("<>").strip() or None
+            yield Document(f"{name}#{number}", text, domain, name, url=url, metadata=metadata)
+
+
+def _lines(path: Path, name: str, domain: str, skips: Skips) -> Iterator[Document]:
+    number = 0
+    try:
+        for document in read_file(path, skips.skip):
+            number += 1
+            yield Document(
+                f"{name}#{number}",
+                document.text,
+                domain,
+                name,
+                document.url,
+                document.language,
+                metadata=document.metadata,
+            )
+    except Failure as error:
+        skips.skip("broken file", number, str(error))
+
+
+def _text(record: Record, extract: Extract, skips: Skips) -> str | None:
+    if record.kind == "conversion":
+        return record.body.decode("utf-8", "replace").lstrip("\ufeff")
+    if record.kind in ABOUT:
+        return None
+    if record.kind != "response":
+        skips.skip("revisit of a page" if record.kind == "revisit" else f"no page: {record.kind[:20]}", record.offset)
+        return None
+    try:
+        response = http_message.parse(record.body)
+    except ValueError as error:
+        skips.skip(str(error), record.offset)
+        return None
+    if response.status != 200:
+        skips.skip("HTTP status is not 200", record.offset, str(response.status))
+        return None
+    if response.mime == "text/plain":
+        return http_message.decode(response.body, response.charset, html=False)
+    if response.mime not in HTML or (
+        b"\0" in response.body[:1024] and not response.body.startswith((b"\xff", b"\xfe"))
+    ):
+        skips.skip("no HTML", record.offset, response.mime)
+        return None
+    return html_text(http_message.decode(response.body, response.charset), extract)
+
+
+def html_text(page: str, extract: Extract = "main") -> str:
+    """The text of an HTML page, a line for each block. `main`: without menus, headers and footers, as far as seen."""
+    from resiliparse.extract.html2text import extract_plain_text
+    from resiliparse.parse.html import HTMLTree
+
+    page = page.replace("\0", "")
+    tree = HTMLTree.parse(page)
+    text = extract_plain_text(tree, main_content=extract == "main", alt_texts=False, list_bullets=False)
+    lines = (" ".join(line.split()) for line in text.split("\n"))
+    return "\n".join(line for line in lines if line)
