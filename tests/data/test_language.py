@@ -12,8 +12,8 @@ from packtrain.data.step import Tally
 from packtrain.errors import UserError
 
 CORPORA = Path(os.environ.get("PACKTRAIN_TEST_DATA", Path(__file__).parents[3] / "shared/data")) / "corpora"
-DECLARATION = {  # the Universal Declaration of Human Rights in the 20 languages of the paper's Wikipedia, where UTF-8
-    "Bulgarian_Balgarski": "bg", "Czech": "cs", "Hungarian_Magyar": "hu", "Russian": "ru", "Serbian_Srpski": "sr",
+DECLARATION = {  # of human rights, where it is UTF-8; the Serbian one has Latin letters for Cyrillic ones
+    "Bulgarian_Balgarski": "bg", "Czech": "cs", "Hungarian_Magyar": "hu", "Russian": "ru",
     "Ukrainian": "uk", "Turkish_Turkce": "tr", "Greek_Ellinika": "el", "Japanese_Nihongo": "ja", "Korean_Hankuko": "ko",
 }  # fmt: skip
 
@@ -42,7 +42,7 @@ def test_a_text_without_letters_has_no_language(text: str) -> None:
     assert LanguageIdentifier().identify(text) == ("und", 0.0)
 
 
-def test_the_declaration_of_human_rights_in_ten_languages() -> None:
+def test_the_declaration_of_human_rights_in_nine_languages() -> None:
     path = CORPORA / "multilingual/udhr.zip"
     if not path.is_file():
         pytest.skip(f"{path} is not here; set PACKTRAIN_TEST_DATA")
