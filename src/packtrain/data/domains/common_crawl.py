@@ -14,10 +14,28 @@ from packtrain.data import web_pages
 from packtrain.data.documents import Document
 from packtrain.data.domain import Domain
 from packtrain.data.language import Language
+from packtrain.data.perplexity import Percentiles, Perplexity
+from packtrain.data.references import References
 from packtrain.data.repeated_lines import RepeatedLines
 from packtrain.data.step import AnyStep, Skips
 
 NAME = "common_crawl"
+
+
+@dataclass(frozen=True)
+class Quality:
+    """model: a folder made by `packtrain quality train=lm`, or null: no perplexity, no percentiles."""
+
+    model: str | None = None
+    percentiles: Percentiles = field(default_factory=Percentiles)
+
+
+@dataclass(frozen=True)
+class Likeness:
+    """model: a file made by `packtrain quality train=classifier`, or null: every page passes. minimum: probability."""
+
+    model: str | None = None
+    minimum: float = 0.5
 
 
 @dataclass(frozen=True)
@@ -28,6 +46,8 @@ class Parameters:
     extract: web_pages.Extract = "main"
     repeated_lines: RepeatedLines = field(default_factory=RepeatedLines)
     language: Language = field(default_factory=Language)
+    quality: Quality = field(default_factory=Quality)
+    references: Likeness = field(default_factory=Likeness)
 
 
 def inputs(path: Path, parameters: Parameters) -> list[Path]:
@@ -39,7 +59,12 @@ def read(path: Path, name: str, parameters: Parameters, skips: Skips) -> Iterato
 
 
 def steps(parameters: Parameters) -> list[AnyStep]:
-    return [parameters.repeated_lines, parameters.language]
+    found: list[AnyStep] = [parameters.repeated_lines, parameters.language]
+    if parameters.quality.model is not None:
+        found += [Perplexity(parameters.quality.model), parameters.quality.percentiles]
+    if parameters.references.model is not None:
+        found.append(References(parameters.references.model, parameters.references.minimum))
+    return found
 
 
 DOMAIN = Domain(NAME, Parameters, inputs, read, steps, needs_input="a folder of WET or WARC files")
