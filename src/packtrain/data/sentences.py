@@ -1,8 +1,8 @@
 """text → sentences, by rule: a mark that ends, what closes behind it, a space, and something that begins
 
 For counting and for spans, in languages that write with . ! ? and capitals. Abbreviations, initials and numbers do not
-end a sentence. On the English pages of the shared corpora it counts as nltk's punkt does in 95 of 100 lines
-(docs/domains/c4.md); it takes a fortieth of its time.
+end a sentence. On 2 682 lines of web pages it counts as the splitter of datatrove 0.10.1 does in 95 of 100, and takes
+less than a hundredth of its time (docs/domains/c4.md).
 """
 
 from __future__ import annotations

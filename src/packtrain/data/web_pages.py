@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from packtrain.data import http_message
 from packtrain.data.documents import SUFFIXES, Document, read_file
@@ -132,7 +132,10 @@ def _text(record: Record, extract: Extract, skips: Skips) -> str | None:
 
 
 def html_text(page: str, extract: Extract = "main") -> str:
-    """The text of an HTML page, a line for each block. `main`: without menus, headers and footers, as far as seen."""
+    """The text of an HTML page, a line for each block; indented only where it is preformatted, as code is.
+
+    `main`: without menus, headers and footers, as far as they are seen.
+    """
     from resiliparse.extract.html2text import extract_plain_text
     from resiliparse.parse.html import HTMLTree
 
@@ -140,4 +143,12 @@ def html_text(page: str, extract: Extract = "main") -> str:
     tree = HTMLTree.parse(page)
     text = extract_plain_text(tree, main_content=extract == "main", alt_texts=False, list_bullets=False)
     lines = (" ".join(line.split()) for line in text.split("\n"))
-    return "\n".join(line for line in lines if line)
+    code = _indented(tree)
+    return "\n".join(code.get(line, line) for line in lines if line)
+
+
+def _indented(tree: Any) -> dict[str, str]:
+    """The lines of <pre> that begin with blanks, as they stand there, by what is left of them without."""
+    parts = tree.body.get_elements_by_tag_name("pre") if tree.body else ()
+    lines = (line.rstrip() for part in parts for line in part.text.split("\n"))
+    return {" ".join(line.split()): line for line in lines if line[:1].isspace()}

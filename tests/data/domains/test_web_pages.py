@@ -82,6 +82,8 @@ def test_the_main_content_is_without_menus_and_scripts() -> None:
     assert not any(word in text for word in ("Home", "rights", "var a"))
     assert "Home" in html_text(HTML, "all")
     assert html_text("<p>" * 50_000 + "deep")  # nested without end
+    code = "<p>Some code:</p><pre>def hum():\n    return  'mmm'\n</pre><ul><li>  a list</li></ul>"
+    assert html_text(code, "all") == "Some code:\ndef hum():\n    return  'mmm'\na list"
     assert html_text("") == "" and html_text("\0<b>x\0") == "x"
 
 
