@@ -33,9 +33,10 @@ PACKAGES = ("packtrain", "torch", "numpy", "lightning", "transformers", "litgpt"
 
 @dataclass(frozen=True)
 class Timing:
-    """Seconds a step of one case, one figure a round."""
+    """Seconds a step of one case, one figure a round: on the clock, and of CPU time over all threads."""
 
     rounds: tuple[float, ...]
+    cpu: tuple[float, ...] = ()
 
     @property
     def median(self) -> float:
@@ -49,6 +50,8 @@ class Timing:
     def row(self, tokens: int | None = None) -> dict[str, Any]:
         """Columns of a row; with `tokens` a step, tokens/s as well."""
         found: dict[str, Any] = {"seconds_per_step": self.median, "spread": self.spread, "rounds": len(self.rounds)}
+        if self.cpu:  # what other load on the machine disturbs less than the clock
+            found["cpu_seconds_per_step"] = statistics.median(self.cpu)
         return found if tokens is None else {**found, "tokens_per_second": tokens / self.median}
 
 
@@ -64,6 +67,7 @@ def interleave(
         for _ in range(warmup):
             cases[name]()
     found: dict[str, list[float]] = {name: [] for name in names}
+    cpu: dict[str, list[float]] = {name: [] for name in names}
     collecting = gc.isenabled()
     gc.disable()
     try:
@@ -72,11 +76,12 @@ def interleave(
             for name in names[turn:] + names[:turn]:
                 gc.collect()
                 _wait()
-                begin = time.perf_counter()
+                begin, busy = time.perf_counter(), time.process_time()
                 for _ in range(steps):
                     cases[name]()
                 _wait()
                 found[name].append((time.perf_counter() - begin) / steps)
+                cpu[name].append((time.process_time() - busy) / steps)
             if say and sys.stderr.isatty():
                 print(f"\rround {number + 1} of {rounds}", end="", file=sys.stderr, flush=True)
     finally:
@@ -84,7 +89,12 @@ def interleave(
             gc.enable()
     if say and sys.stderr.isatty():
         print(file=sys.stderr)
-    return {name: Timing(tuple(seconds)) for name, seconds in found.items()}
+    return {name: Timing(tuple(found[name]), tuple(cpu[name])) for name in names}
+
+
+def ratio(this: Sequence[float], other: Sequence[float]) -> float:
+    """Median over rounds of this over other: both of a round met the same machine."""
+    return statistics.median(a / b for a, b in zip(this, other, strict=True))
 
 
 def _wait() -> None:

@@ -54,14 +54,15 @@ def measure(precision: str, compiled: bool, quick: bool, rounds: int) -> list[di
     check_same_loss(contenders, tokens, targets)
     peaks = {c.implementation: memory(c, tokens, targets) for c in contenders}
     cases = {c.implementation: optimiser_step(c, tokens, targets) for c in contenders}
-    timings = common.interleave(cases, rounds, steps=2, warmup=1 if quick else 2)
-    peers = [timings[name].median for name in timings if name != "packtrain"]
+    timings = common.interleave(cases, rounds, steps=1, warmup=1)
+    ours, peers = timings["packtrain"], [timings[name] for name in timings if name != "packtrain"]
     rows = []
     for contender in contenders:
         timing = timings[contender.implementation]
         row = {**contender.labels, **timing.row(B * T), "peak_bytes": peaks[contender.implementation]}
         if contender.implementation == "packtrain" and peers:
-            row["times_best_peer"] = min(peers) / timing.median
+            row["times_best_peer"] = min(common.ratio(peer.rounds, ours.rounds) for peer in peers)
+            row["times_best_peer_cpu"] = min(common.ratio(peer.cpu, ours.cpu) for peer in peers)
             row["peak_over_best_peer"] = row["peak_bytes"] / min(b for n, b in peaks.items() if n != "packtrain")
         rows.append(row)
     return rows

@@ -11,6 +11,7 @@ import torch
 
 from packtrain.callbacks.interruption import Interruption
 from packtrain.callbacks.meter import RunLog
+from packtrain.callbacks.profile import Profile
 from packtrain.callbacks.progress import Progress
 from packtrain.callbacks.summary import read_summary, write_summary
 from packtrain.checkpoint.directory import committed, newest_intact, read_meta
@@ -52,6 +53,7 @@ class TrainJob:
     device: str = "auto"
     seed: int = 1
     log_interval_tokens: float | None = None
+    profile: bool = False
     smoke: bool = False
     callbacks: dict[str, Any] = field(default_factory=dict)
     loggers: dict[str, Any] = field(default_factory=dict)
@@ -114,6 +116,8 @@ def _fit(job: TrainJob, setup: Setup, engine: Engine, device: torch.device, stop
     module = LlamaModule(model, job.optim, setup.steps, job.seed, str(run_dir), job.data.document_mask)
     log, interruption = RunLog(job.log_interval_tokens), Interruption()
     callbacks = [*job.callbacks.values(), log, interruption, Progress(log)]
+    if job.profile:
+        callbacks.append(Profile(run_dir))
     trainer = build_trainer(run_dir, device, stop_at or total, callbacks, loggers, setup.checkpoint_identity())
     try:
         trainer.fit(module, datamodule=setup.datamodule(), ckpt_path=str(checkpoint) if checkpoint else None)
