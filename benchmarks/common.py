@@ -27,6 +27,7 @@ from typing import Any
 
 import torch
 
+os.environ.setdefault("KINETO_LOG_LEVEL", "5")  # the profiler's notes on itself
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("packtrain", "torch", "numpy", "lightning", "transformers", "litgpt", "xformers", "triton")
 
@@ -103,40 +104,49 @@ def _wait() -> None:
 
 
 def peak_bytes(step: Callable[[], Any]) -> int:
-    """The most bytes of tensors that `step` holds at once beyond those that were there before it.
+    """The most bytes of tensors that `step` holds at once beyond those that were there before it."""
+    return tensor_bytes(step)[0]
 
-    On CUDA the allocator's own count. On CPU every allocation and release that the profiler sees, eager or compiled;
-    scratch of the matrix library is not a tensor and not in it.
+
+def held_bytes(step: Callable[[], Any]) -> int:
+    """The bytes of tensors that are there after `step`, with its result kept, and were not before."""
+    return tensor_bytes(step)[1]
+
+
+def tensor_bytes(step: Callable[[], Any]) -> tuple[int, int]:
+    """(peak, held) of `step`. On CUDA the allocator's own count. On CPU every allocation and release that the profiler
+    sees, eager or compiled; scratch of the matrix library is not a tensor and not in it.
     """
     gc.collect()
     if torch.cuda.is_available():
         _wait()
         before = torch.cuda.memory_allocated()
         torch.cuda.reset_peak_memory_stats()
-        step()
+        result = step()
         _wait()
-        return torch.cuda.max_memory_allocated() - before
+        held = torch.cuda.memory_allocated() - before
+        del result
+        return torch.cuda.max_memory_allocated() - before, held
     activities = [torch.profiler.ProfilerActivity.CPU]
     with torch.profiler.profile(activities=activities, profile_memory=True) as profiler:
-        step()
+        result = step()
+    del result
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "trace.json"
         profiler.export_chrome_trace(str(path))
         events = json.loads(path.read_text())["traceEvents"]
-    changes = sorted(
-        (e["ts"], n, e["args"]) for n, e in enumerate(events) if e.get("name") == "[memory]" and "Bytes" in e["args"]
-    )
+    changes = [e for e in events if e.get("name") == "[memory]" and "Bytes" in e["args"]]
     live = most = 0
     sizes: dict[int, int] = {}
-    for _, _, change in changes:
-        address, size = change["Addr"], change["Bytes"]
+    for change in sorted(changes, key=lambda e: e["ts"]):
+        address, size = change["args"]["Addr"], change["args"]["Bytes"]
         if size > 0:
             sizes[address] = size
             live += size
         else:
             live -= sizes.pop(address, 0)  # what was there before the step is not counted when it goes
         most = max(most, live)
-    return most
+    return most, live
 
 
 def machine() -> dict[str, Any]:

@@ -52,17 +52,21 @@ def installed() -> list[str]:
 
 def build(
     name: str, config: ModelConfig, precision: str, compiled: bool, device: torch.device, engine: Engine | None = None,
-    checkpointing: bool = False,
+    checkpointing: bool = False, same_weights: bool = True,
 ) -> Contender:  # fmt: skip
-    """A contender with the weights that packtrain's seed 0 gives. `checkpointing` recomputes the peers' layers."""
+    """A contender with the weights of packtrain's seed 0, or (`same_weights=False`, for billions of them) with random
+    ones drawn on the device. `checkpointing` recomputes the peers' layers; packtrain's policy is in `engine`."""
     if name == "packtrain":
         with device:
             model: nn.Module = Llama(config, DTYPES[precision], engine or Engine(compile=compiled))  # pyright: ignore
-        initialise(model, 0)  # pyright: ignore[reportArgumentType]
+        if same_weights:
+            initialise(model, 0)  # pyright: ignore[reportArgumentType]
+        else:
+            draw(model)
         return Contender(name, precision, compiled, model, model.loss)  # pyright: ignore[reportArgumentType]
     with device:
         model, logits = {"transformers": transformers, "litgpt": litgpt}[name](config, checkpointing)
-    load(name, model, config)
+    load(name, model, config) if same_weights else draw(model)
 
     def loss(tokens: Tensor, targets: Tensor) -> Tensor:
         return F.cross_entropy(logits(tokens).flatten(0, 1).float(), targets.flatten())
@@ -112,6 +116,16 @@ def litgpt(config: ModelConfig, checkpointing: bool) -> tuple[nn.Module, Callabl
     if checkpointing:
         wrapper.apply_activation_checkpointing(model, check_fn=lambda m: type(m).__name__ == "Block")
     return model, model
+
+
+@torch.no_grad()
+def draw(model: nn.Module) -> None:
+    """Matrices from N(0, 0.02²), norms one."""
+    for parameter in model.parameters():
+        if parameter.ndim > 1:
+            parameter.normal_(0.0, 0.02)
+        else:
+            parameter.fill_(1.0)
 
 
 @torch.no_grad()

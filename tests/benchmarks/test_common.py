@@ -42,6 +42,7 @@ def test_peak_bytes_counts_what_lives_at_once() -> None:
 
     assert 8 * 2**20 <= common.peak_bytes(step) < 8 * 2**20 + 10_000
     assert 2**20 <= common.peak_bytes(frees) < 2**20 + 10_000
+    assert 2**20 <= common.held_bytes(lambda: torch.zeros(1 << 19).sum() + torch.ones(1 << 18)) < 2**20 + 10_000
 
 
 def test_results_say_machine_versions_and_commit(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
