@@ -95,7 +95,7 @@ def test_without_gradients_none_are_computed() -> None:
 
     class Count(TorchDispatchMode):
         def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-            products.extend([func] * (func in (torch.ops.aten.mm.default, torch.ops.aten.addmm_.default)))
+            products.extend([func] * func.name().startswith(("aten::mm", "aten::addmm")))
             return func(*args, **(kwargs or {}))
 
     with torch.no_grad(), Count():

@@ -14,7 +14,8 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
-CHUNK_ELEMENTS = {"cpu": 1 << 23, "cuda": 1 << 26}  # logits held at once: 262 and 2 097 tokens of 32 000 pieces
+CHUNK_BYTES = {"cpu": 1 << 25, "cuda": 1 << 27}  # logits held at once: in bf16, 524 and 2 097 tokens of 32 000 pieces
+SOFTMAX_ELEMENTS = {"cpu": 1 << 20}  # of them in fp32 at once: on the CPU so few that they stay in its cache
 
 
 def cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
@@ -25,11 +26,11 @@ def cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
 def linear_cross_entropy(hidden: Tensor, w: Tensor, targets: Tensor, chunk: int | None = None) -> Tensor:
     """cross_entropy(hidden wᵀ, targets) without its logits: (B, T, C), (V, C), (B, T) int64 → fp32 scalar.
 
-    `chunk` tokens are worked on at once (None: about 2²³ logits on CPU, 2²⁶ on CUDA). Where a gradient will be asked
-    for, it is computed on the way: 3 matrix products, as in the plain loss, and V·C fp32 numbers to keep.
+    `chunk` tokens are worked on at once (None: 32 MiB of logits on CPU, 128 MiB on CUDA). Where a gradient will be
+    asked for, it is computed on the way: 3 matrix products, as in the plain loss, and V·C fp32 numbers to keep.
     """
     if chunk is None:
-        chunk = max(1, CHUNK_ELEMENTS.get(hidden.device.type, 1 << 26) // w.shape[0])
+        chunk = max(1, CHUNK_BYTES.get(hidden.device.type, 1 << 27) // (w.shape[0] * hidden.dtype.itemsize))
     need = torch.is_grad_enabled() and (hidden.requires_grad or w.requires_grad)
     return LinearCrossEntropy.apply(hidden, w, targets, chunk, need)  # pyright: ignore[reportReturnType]
 
@@ -40,26 +41,26 @@ class LinearCrossEntropy(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, hidden: Tensor, w: Tensor, targets: Tensor, chunk: int, need: bool) -> Tensor:
         rows, flat = hidden.flatten(0, -2), targets.flatten()  # (N, C), (N,)
-        N, table = rows.shape[0], w.to(hidden.dtype)
+        N, V, table = rows.shape[0], w.shape[0], w.to(hidden.dtype)
         wide = torch.promote_types(hidden.dtype, torch.float32)
         total = torch.zeros((), dtype=wide, device=hidden.device)
         dhidden = torch.empty_like(rows) if need else None
-        dw = torch.zeros(w.shape, dtype=wide, device=w.device) if need else None
+        dw = torch.empty(w.shape, dtype=wide, device=w.device) if need else None
+        chunk = min(chunk, N)
+        few = min(chunk, max(1, SOFTMAX_ELEMENTS.get(hidden.device.type, chunk * V) // V))
+        logits = rows.new_empty(chunk, V)  # one buffer for all chunks: fresh memory costs the CPU page faults
+        log_p = torch.empty(few, V, dtype=wide, device=w.device)
         for start in range(0, N, chunk):
             h, target = rows[start : start + chunk], flat[start : start + chunk, None]
-            log_p = torch.log_softmax(h.mm(table.t()).to(wide), dim=-1)  # (chunk, V)
-            total -= log_p.gather(1, target).sum()
-            if dhidden is None or dw is None:
-                continue
-            dlogits = log_p.exp_().scatter_add_(1, target, log_p.new_full((), -1.0).expand(target.shape))
-            dlogits = dlogits.to(h.dtype)
-            torch.mm(dlogits, table, out=dhidden[start : start + chunk])
-            if h.dtype == wide:
-                dw.addmm_(dlogits.t(), h, alpha=1 / N)
-            elif h.is_cuda:
-                dw.add_(torch.mm(dlogits.t(), h, out_dtype=wide), alpha=1 / N)
-            else:
-                dw.add_(dlogits.t().mm(h), alpha=1 / N)
+            z = torch.mm(h, table.t(), out=logits[: h.shape[0]])
+            for part, t in zip(z.split(few), target.split(few), strict=True):
+                log = torch.log_softmax(part.to(wide), dim=-1, out=log_p[: part.shape[0]])
+                total -= log.gather(1, t).sum()
+                if need:  # the logits become their own gradient
+                    part.copy_(log.exp_().scatter_add_(1, t, log.new_full((), -1.0).expand(t.shape)))
+            if dhidden is not None and dw is not None:
+                torch.mm(z, table, out=dhidden[start : start + chunk])
+                _add_product(dw, z, h, 1 / N, first=start == 0)
         ctx.handed = None if dhidden is None or dw is None else (dhidden.div_(N).view(hidden.shape), dw.to(w.dtype))
         return total / N
 
@@ -72,3 +73,15 @@ class LinearCrossEntropy(torch.autograd.Function):
         if not (dloss.device.type == "cpu" and dloss == 1):  # on the CPU the usual case is seen without waiting
             dhidden, dw = dhidden.mul_(dloss), dw.mul_(dloss)
         return dhidden, dw, None, None, None
+
+
+def _add_product(dw: Tensor, dlogits: Tensor, h: Tensor, scale: float, first: bool) -> None:
+    """dw += scale · dlogitsᵀ h in the dtype of dw; the first product fills it."""
+    if h.dtype == dw.dtype:
+        torch.addmm(dw, dlogits.t(), h, beta=0 if first else 1, alpha=scale, out=dw)
+        return
+    product = torch.mm(dlogits.t(), h, out_dtype=dw.dtype) if h.is_cuda else dlogits.t().mm(h)
+    if first:
+        dw.copy_(product).mul_(scale)
+    else:
+        dw.add_(product, alpha=scale)
