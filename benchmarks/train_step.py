@@ -74,13 +74,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--mode", choices=("eager", "compiled"), action="append", help="default: both (quick: eager)")
     arguments = common.parse(parser, argv)
     rounds = arguments.rounds or (2 if arguments.quick else 12)
+    shape = {"dim": 288, "layers": 6, "heads": 6, "vocabulary": 32_000, "batch": [4, 256]}
     rows: list[dict[str, Any]] = []
     for mode in arguments.mode or (["eager"] if arguments.quick else ["eager", "compiled"]):
         for precision in arguments.precision or ["fp32", "bf16"]:
             rows += measure(precision, mode == "compiled", arguments.quick, rounds)
+            common.write_results("train_step", rows, arguments, shape=None if arguments.quick else shape)
     print(common.table(rows))
-    shape = {"dim": 288, "layers": 6, "heads": 6, "vocabulary": 32_000, "batch": [4, 256]}
-    common.write_results("train_step", rows, arguments, shape=None if arguments.quick else shape)
 
 
 if __name__ == "__main__":
