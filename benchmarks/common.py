@@ -27,7 +27,7 @@ from typing import Any
 
 import torch
 
-os.environ.setdefault("KINETO_LOG_LEVEL", "5")  # the profiler's notes on itself
+os.environ.setdefault("KINETO_LOG_LEVEL", "6")  # the profiler's notes on itself
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("packtrain", "torch", "numpy", "lightning", "transformers", "litgpt", "xformers", "triton")
 

@@ -17,7 +17,7 @@ import torch
 
 from benchmarks import common
 from benchmarks.contenders import batch
-from packtrain.model.compute import DTYPES
+from packtrain.model.compute import DTYPES, Precision
 from packtrain.model.config import ModelConfig
 from packtrain.model.engine import Engine
 from packtrain.model.initialisation import initialise
@@ -29,7 +29,7 @@ ON_CUDA = (ModelConfig(dim=2048, n_layers=16, n_heads=16, vocab_size=32_000, max
 TINY = (ModelConfig(dim=32, n_layers=2, n_heads=2, vocab_size=101, max_sequence_length=32, ffn_multiple_of=16), 2)
 
 
-def measure(shape: tuple[ModelConfig, int], precision: str, compiled: bool, rounds: int) -> list[dict[str, Any]]:
+def measure(shape: tuple[ModelConfig, int], precision: Precision, compiled: bool, rounds: int) -> list[dict[str, Any]]:
     """A row for each policy of one mode, times relative to `none` taken round by round."""
     config, sequences = shape
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")

@@ -74,7 +74,7 @@ class Profile(Callback):
             self.profiler, self.done = None, True
 
     def _begin(self, device: torch.device) -> None:
-        os.environ.setdefault("KINETO_LOG_LEVEL", "5")  # its notes on itself are no news to our user
+        os.environ.setdefault("KINETO_LOG_LEVEL", "6")  # its notes on itself are no news to our user
         activities = [torch.profiler.ProfilerActivity.CPU]
         if device.type == "cuda":
             activities.append(torch.profiler.ProfilerActivity.CUDA)
