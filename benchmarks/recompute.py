@@ -77,8 +77,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     shape = TINY if arguments.quick else ON_CUDA if torch.cuda.is_available() else ON_CPU
     rounds = arguments.rounds or (2 if arguments.quick else 10)
     rows: list[dict[str, Any]] = []
+    precisions: list[Precision] = arguments.precision or ["fp32", "bf16"]
     for mode in arguments.mode or ["eager"]:
-        for precision in arguments.precision or ["fp32", "bf16"]:
+        for precision in precisions:
             rows += measure(shape, precision, mode == "compiled", rounds)
     print(common.table(rows))
     config, sequences = shape
