@@ -86,11 +86,19 @@ def transformers(config: ModelConfig, checkpointing: bool) -> tuple[nn.Module, C
     from transformers import LlamaConfig, LlamaForCausalLM
 
     settings: dict[str, Any] = {
-            "vocab_size": config.vocabulary, "hidden_size": config.dim, "intermediate_size": config.hidden_dim,
-            "num_hidden_layers": config.n_layers, "num_attention_heads": config.n_heads, "num_key_value_heads": config.kv_heads,
-            "rms_norm_eps": config.norm_eps, "rope_theta": config.rope_theta, "tie_word_embeddings": False,
-            "max_position_embeddings": config.max_sequence_length, "attn_implementation": "sdpa", "use_cache": False,
-    }  # fmt: skip
+        "vocab_size": config.vocabulary,
+        "hidden_size": config.dim,
+        "intermediate_size": config.hidden_dim,
+        "num_hidden_layers": config.n_layers,
+        "num_attention_heads": config.n_heads,
+        "num_key_value_heads": config.kv_heads,
+        "rms_norm_eps": config.norm_eps,
+        "rope_theta": config.rope_theta,
+        "tie_word_embeddings": False,
+        "max_position_embeddings": config.max_sequence_length,
+        "attn_implementation": "sdpa",
+        "use_cache": False,
+    }
     model = LlamaForCausalLM(LlamaConfig(**settings)).train()
     if checkpointing:
         model.gradient_checkpointing_enable({"use_reentrant": False})
