@@ -149,6 +149,21 @@ def tensor_bytes(step: Callable[[], Any]) -> tuple[int, int]:
     return most, live
 
 
+MATRIX_PRODUCTS = ("aten::mm", "aten::addmm", "aten::addmm_", "aten::bmm", "aten::baddbmm")
+
+
+def matrix_share(step: Callable[[], Any]) -> float:
+    """Share of a step's time that is spent in matrix products, 0 to 1: what no better code around them can win back."""
+    cuda = torch.cuda.is_available()
+    activities = [torch.profiler.ProfilerActivity.CPU, *([torch.profiler.ProfilerActivity.CUDA] if cuda else [])]
+    with torch.profiler.profile(activities=activities) as profiler:
+        step()
+        _wait()
+    events = [e for e in profiler.key_averages() if e.device_type == torch.autograd.DeviceType.CPU]  # not kernels again
+    own = {event.key: event.self_device_time_total if cuda else event.self_cpu_time_total for event in events}
+    return sum(own.get(name, 0.0) for name in MATRIX_PRODUCTS) / (sum(own.values()) or 1.0)
+
+
 def machine() -> dict[str, Any]:
     """What ran: CPU, threads, memory, GPU."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else 0

@@ -66,3 +66,9 @@ def test_the_table_aligns_and_names_units() -> None:
     text = common.table([{"a": "x", "peak_bytes": 1_500_000, "n": 1.23456}, {"a": "long", "peak_bytes": None}])
     assert text.splitlines()[0].split() == ["a", "peak_bytes", "n"]
     assert "1.5 MB" in text and "1.235" in text and "–" in text
+
+
+def test_the_share_of_matrix_products_is_theirs() -> None:
+    a, v = torch.randn(400, 400), torch.randn(1000)
+    assert common.matrix_share(lambda: [a.mm(a) for _ in range(10)]) > 0.8
+    assert common.matrix_share(lambda: [v.exp() for _ in range(100)]) == 0.0
