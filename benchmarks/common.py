@@ -159,7 +159,7 @@ def matrix_share(step: Callable[[], Any]) -> float:
     with torch.profiler.profile(activities=activities) as profiler:
         step()
         _wait()
-    events = [e for e in profiler.key_averages() if e.device_type == torch.autograd.DeviceType.CPU]  # not kernels again
+    events = [e for e in profiler.key_averages() if e.device_type.name == "CPU"]  # not kernels again
     own = {event.key: event.self_device_time_total if cuda else event.self_cpu_time_total for event in events}
     return sum(own.get(name, 0.0) for name in MATRIX_PRODUCTS) / (sum(own.values()) or 1.0)
 

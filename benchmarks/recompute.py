@@ -4,8 +4,7 @@
 
 `activation_bytes` stays alive between the model's forward (without the loss) and its backward; `peak_bytes` is the most
 that forward, loss and backward hold at once beyond weights, gradients and optimiser state. Compiled, `selective` is
-missing: packtrain refuses it, since the compiler would choose anew. A policy is `dominated_by` another that is faster
-and keeps less.
+missing: packtrain refuses it, since the compiler would choose anew.
 """
 
 from __future__ import annotations
@@ -59,14 +58,7 @@ def measure(shape: tuple[ModelConfig, int], precision: Precision, compiled: bool
             "times_none_cpu": common.ratio(timing.cpu, timings["none"].cpu),
             "activation_bytes": kept, "of_none": kept / memory["none"][0], "peak_bytes": peak,
         })  # fmt: skip
-    for row in rows:
-        better = [o["recompute"] for o in rows if _beats(o, row)]
-        row["dominated_by"] = ", ".join(better) or None
     return rows
-
-
-def _beats(other: dict[str, Any], row: dict[str, Any]) -> bool:
-    return other["times_none"] < row["times_none"] and other["activation_bytes"] < row["activation_bytes"]
 
 
 def main(argv: Sequence[str] | None = None) -> None:
