@@ -196,7 +196,7 @@ def own_files(tmp_path: Path) -> Path:
 def test_every_file_is_kept_or_dropped_for_a_reason(own_files: Path, tmp_path: Path) -> None:
     report = prepare("text", own_files, tmp_path / "out", SHARE)
     assert report["dropped"] == {"empty": 2}
-    assert report["skipped"]["counts"] == {"binary": 1, "not .txt, .md or .jsonl": 1, "not UTF-8": 1}
+    assert report["skipped"]["counts"] == {"binary": 1, "not .txt, .md, .jsonl, .csv or .parquet": 1}
     assert report["read"] == report["kept"] + sum(report["dropped"].values())
     assert report == json.loads((tmp_path / "out" / "report.json").read_text())
     read = list(read_documents(tmp_path / "out"))

@@ -10,13 +10,15 @@ import hashlib
 import io
 import json
 import re
+import zlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, field, fields
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any, BinaryIO
 
 import zstandard
 
+from packtrain.data.limits import LONGEST_LINE, blocks_of, lines
 from packtrain.errors import Failure, UserError
 
 SUFFIXES = (".jsonl", ".jsonl.zst")
@@ -152,36 +154,44 @@ class BadLine(UserError):
         self.reason = reason
 
 
-def read_file(path: Path, drop: Callable[[str], None] | None = None) -> Iterator[Document]:
+def read_file(path: Path, drop: Callable[[str, int], None] | None = None) -> Iterator[Document]:
     """The documents of one file. A line needs `text`; `id` defaults to file:line, `domain` to the file's folder.
 
-    A line that holds none raises `BadLine` naming file and line, or is given to `drop`, by its reason, and passed over.
+    A line that holds none raises `BadLine` naming file and line, or is given to `drop`, by its reason and its number,
+    and passed over.
     """
+    with path.open("rb") as raw:
+        yield from read_stream(raw, path, drop)
+
+
+def read_stream(
+    raw: BinaryIO, path: PurePath, drop: Callable[[str, int], None] | None = None, column: str = "text", name: str = ""
+) -> Iterator[Document]:
+    """The documents of an open file; `column` holds the text, `name` is what ids begin with, by default the file's."""
     number = 0
     try:
-        with path.open("rb") as raw:
-            for line in _lines(
-                _decompressed(raw) if path.name.endswith(".zst") else iter(lambda: raw.read(1 << 20), b"")
-            ):
-                number += 1
-                if not line.strip():
-                    continue
-                try:
-                    document = _document(line, path, number)
-                except BadLine as error:
-                    if drop is None:
-                        raise
-                    drop(error.reason)
-                else:
-                    yield document
-    except (zstandard.ZstdError, OSError) as error:
-        raise Failure(f"{path}: cannot be read after line {number} ({error}); make the file again") from None
+        for line in lines(_decompressed(raw) if path.name.endswith(".zst") else blocks_of(raw)):
+            number += 1
+            if line is not None and not line.strip():
+                continue
+            try:
+                document = _document(line, path, number, column, name or path.name)
+            except BadLine as error:
+                if drop is None:
+                    raise
+                drop(error.reason, number)
+            else:
+                yield document
+    except (zstandard.ZstdError, OSError, EOFError, zlib.error) as error:
+        if drop is None:
+            raise Failure(f"{path}: cannot be read after line {number} ({error}); make the file again") from None
+        drop("file broken off", number)
 
 
 def _decompressed(raw: BinaryIO) -> Iterator[bytes]:
     """The frames of a zstd file; raises ZstdError where it ends in the middle (zstandard's own reader is silent)."""
     decoder, begun = zstandard.ZstdDecompressor().decompressobj(), False
-    while block := raw.read(1 << 16):
+    while block := raw.read(1 << 13):  # a block of a bomb becomes 32 000 times its size: 256 MB at most
         while block:
             begun = True
             yield decoder.decompress(block)
@@ -193,30 +203,23 @@ def _decompressed(raw: BinaryIO) -> Iterator[bytes]:
         raise zstandard.ZstdError("the file is truncated")
 
 
-def _lines(blocks: Iterator[bytes]) -> Iterator[bytes]:
-    """The lines of a binary stream, split at \\n alone."""
-    rest = b""
-    for block in blocks:
-        lines = (rest + block).split(b"\n")
-        rest = lines.pop()
-        yield from lines
-    if rest:
-        yield rest
-
-
-def _document(line: bytes, path: Path, number: int) -> Document:
+def _document(line: bytes | None, path: PurePath, number: int, column: str, name: str) -> Document:
+    if line is None:
+        raise BadLine("line too long", f"{path}: line {number} is over {LONGEST_LINE >> 20} MiB; cut it")
     try:
         values = json.loads(line.decode("utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         message = f"{path}: line {number} is not JSON ({error}); make the file again or mend the line"
         raise BadLine("line is not JSON", message) from None
+    if isinstance(values, dict) and column != "text":
+        values["text"] = values.pop(column, None)
     if not isinstance(values, dict) or not isinstance(values.get("text"), str):
-        raise BadLine("line has no text", f'{path}: line {number} has no text; each line needs a "text" field')
+        raise BadLine("line has no text", f'{path}: line {number} has no text; each line needs a "{column}" field')
     if HALF_PAIR.search(values["text"]):
         message = f"{path}: line {number} has half a surrogate pair, which is no Unicode text; mend the line"
         raise BadLine("line is not Unicode", message)
     known = {k: v for k, v in values.items() if k in KNOWN}
-    known["id"] = str(known.get("id") or f"{path.name}:{number}")
+    known["id"] = str(known.get("id") or f"{name}:{number}")
     known["domain"] = str(known.get("domain") or path.parent.name or "text")
     known["source"] = str(known.get("source") or path.name)
     if known.get("split") not in (None, "train", "held_out"):

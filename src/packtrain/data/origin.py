@@ -6,13 +6,13 @@ import hashlib
 from collections.abc import Iterable, Iterator
 
 from packtrain.data.domain import Source
+from packtrain.data.remote import name_below, state
 
 
 def name_of(path: Source, source: Source) -> str:
     """The file's name below `source`, with forward slashes; of `source` itself its own."""
     if isinstance(path, str):
-        root = str(source).rstrip("/") + "/"
-        return path.removeprefix(root) if path.startswith(root) else path.rsplit("/", 1)[-1]
+        return name_below(path, str(source))
     if path == source:
         return path.name or path.resolve().name
     return path.relative_to(source).as_posix()
@@ -35,7 +35,7 @@ def digest(files: Iterable[tuple[Source, str]]) -> str:
 def _states(path: Source) -> Iterator[tuple[str, int, str]]:
     """(name below `path`, size, time of change) of the file, or of every file of the folder."""
     if isinstance(path, str):
-        yield "", 0, ""
+        yield "", *state(path)
         return
     below = sorted(p for p in path.rglob("*") if p.is_file() and not p.is_symlink()) if path.is_dir() else [path]
     for file in below:

@@ -29,10 +29,11 @@ def ensure_text_shards(config: DataConfig, root: Path = Path("data"), say: Calla
     """
     if not config.input:
         raise UserError("data=text needs input=PATH, a file or a folder of .txt, .md, .jsonl or .jsonl.zst files")
-    source = Path(config.input)
+    source = config.input if "://" in config.input else Path(config.input)
     vocab_size = config.vocab_size or DEFAULT_VOCABULARY
     origin = digest((path, name_of(path, source)) for path in text_files(source))
-    key = json.dumps([str(source.resolve()), origin, vocab_size, config.held_out, VERSION])
+    place = source if isinstance(source, str) else str(source.resolve())
+    key = json.dumps([place, origin, vocab_size, config.held_out, VERSION])
     folder = root / f"text-{hashlib.sha256(key.encode()).hexdigest()[:12]}"
     shards = folder / "shards"
     prepare(NAME, source, folder / "documents", config.held_out, say=say)

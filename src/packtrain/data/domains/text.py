@@ -1,35 +1,53 @@
-"""your .txt, .md, .jsonl and .jsonl.zst files → documents of the domain "text"
+"""your .txt, .md, .jsonl, .csv and .parquet files, here or at a URL → documents of the domain "text"
 
-One file is one document; beyond 10 000 characters it is cut at blank lines, so that a single book has a held-out part.
-The pieces put together are the file again. A line of a .jsonl file is a document as it is.
+.txt .md (.gz)         one file is one document; beyond 10 000 characters it is cut at blank lines, so that a single
+                       book has a held-out part. The pieces put together are the file again
+.jsonl (.zst .gz)      one line is one document
+.csv (.gz) .parquet    one row is one document; `text_column` its text, `metadata_columns` go along
 """
 
 from __future__ import annotations
 
+import gzip
 import re
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import PurePath, PurePosixPath
+from typing import Any, BinaryIO
 
-from packtrain.data.documents import SUFFIXES, Document, read_file
-from packtrain.data.domain import Domain
+from packtrain.data import remote
+from packtrain.data.documents import Document, read_stream
+from packtrain.data.domain import Domain, Source
+from packtrain.data.limits import TooLarge, decode, is_binary, read_all
 from packtrain.data.step import AnyStep, DropEmpty, Skips
+from packtrain.data.tables import rows
 from packtrain.errors import UserError
 
 NAME = "text"
 PIECE_CHARACTERS = 10_000
-NEEDS = "a file or a folder of .txt, .md, .jsonl or .jsonl.zst files"
+NEEDS = "a file, a folder or a URL of .txt, .md, .jsonl, .jsonl.zst, .csv or .parquet files"
+NOT_KNOWN = "not .txt, .md, .jsonl, .csv or .parquet"
 
 
 @dataclass(frozen=True)
 class Parameters:
-    """suffixes: the names of plain text in a folder; a file that is given by itself is read whatever its name."""
+    """suffixes: the names of plain text in a folder; a file that is given by itself is read whatever its name.
+
+    text_column: of .jsonl, .csv and .parquet. metadata_columns: of .csv and .parquet (a .jsonl line keeps all it has).
+    max_mib: a plain file, unpacked, that is larger is skipped.
+    """
 
     suffixes: tuple[str, ...] = (".txt", ".md")
+    text_column: str = "text"
+    metadata_columns: tuple[str, ...] = ()
+    max_mib: int = 1024
 
 
-def text_files(source: Path, parameters: Parameters = Parameters()) -> list[Path]:
+def text_files(source: Source, parameters: Parameters = Parameters()) -> list[Source]:
     """Every file that is considered: the one given, or all below the folder but the hidden ones, sorted."""
+    if isinstance(source, str):
+        return [url for url in remote.find(source) if not _hidden(PurePosixPath(remote.name_below(url, source)))]
     if not source.exists():
         raise UserError(f"input={source}: no such file or directory")
     if source.is_file():
@@ -37,25 +55,32 @@ def text_files(source: Path, parameters: Parameters = Parameters()) -> list[Path
     files = [p for p in source.rglob("*") if p.is_file() and not _hidden(p.relative_to(source))]
     if not files:
         raise UserError(f"input={source}: the folder is empty")
-    return sorted(files)
+    return [*sorted(files)]
 
 
-def read(path: Path, name: str, parameters: Parameters, skips: Skips) -> Iterator[Document]:
-    """The documents of one file; a split that a line says is kept."""
-    if path.name.endswith(SUFFIXES):
-        for document in read_file(path, skips.skip):
-            yield replace(document, domain=NAME)
-    elif path.suffix.lower() in parameters.suffixes:
-        yield from _plain(path, name, skips)
-    else:
-        skips.skip("not .txt, .md or .jsonl")
-
-
-def adjust(source: Path, parameters: Parameters) -> Parameters:
+def adjust(source: Source, parameters: Parameters) -> Parameters:
     """A file that is given by itself is meant."""
-    return (
-        replace(parameters, suffixes=(*parameters.suffixes, source.suffix.lower())) if source.is_file() else parameters
-    )
+    alone = remote.is_file(source) if isinstance(source, str) else source.is_file()
+    if not alone:
+        return parameters
+    return replace(parameters, suffixes=(*parameters.suffixes, _kind(PurePosixPath(str(source)))[0]))
+
+
+def read(source: Source, name: str, parameters: Parameters, skips: Skips) -> Iterator[Document]:
+    """The documents of one file; a split that a line says is kept."""
+    path = PurePosixPath(name)
+    suffix, packed = _kind(path)
+    if suffix not in (".jsonl", ".csv", ".parquet", *parameters.suffixes) or (packed == ".zst" and suffix != ".jsonl"):
+        return skips.skip(NOT_KNOWN)
+    with remote.open_url(source) if isinstance(source, str) else source.open("rb") as raw:
+        file: Any = gzip.GzipFile(fileobj=raw) if packed == ".gz" else raw
+        if suffix == ".jsonl":
+            for document in read_stream(file, path, skips.skip, parameters.text_column, name):
+                yield replace(document, domain=NAME)
+        elif suffix in (".csv", ".parquet"):
+            yield from _table(file, name, suffix, parameters, skips)
+        else:
+            yield from _plain(file, name, parameters.max_mib << 20, skips)
 
 
 def steps(parameters: Parameters) -> list[AnyStep]:
@@ -75,32 +100,60 @@ def pieces(text: str, limit: int = PIECE_CHARACTERS) -> list[str]:
             else:
                 finer += [part[i : i + limit] for i in range(0, len(part), limit)]
         parts = finer
-    out: list[str] = []
+    out: list[list[str]] = []
+    length = 0
     for part in parts:
-        if out and len(out[-1]) + len(part) <= limit:
-            out[-1] += part
+        if out and length + len(part) <= limit:
+            out[-1].append(part)
+            length += len(part)
         else:
-            out.append(part)
-    return out
+            out.append([part])
+            length = len(part)
+    return ["".join(piece) for piece in out]
 
 
-def _plain(path: Path, name: str, skips: Skips) -> Iterator[Document]:
-    raw = path.read_bytes()
-    if b"\0" in raw:
-        skips.skip("binary")
-        return
+def _plain(file: BinaryIO, name: str, limit: int, skips: Skips) -> Iterator[Document]:
     try:
-        text = raw.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        skips.skip("not UTF-8", error.start)
-        return
-    parts = pieces(text)
+        raw = read_all(file, limit)
+    except TooLarge:
+        return skips.skip("too large", limit, f"over {limit >> 20} MiB; domain.max_mib allows more")
+    except (OSError, EOFError, zlib.error) as error:
+        return skips.skip("file broken off", None, str(error))
+    if is_binary(raw):
+        return skips.skip("binary", 0)
+    if (found := decode(raw)) is None:
+        return skips.skip("encoding unknown", 0)
+    parts = pieces(found[0])
+    metadata = {} if found[1].startswith("utf-8") else {"encoding": found[1]}
     for i, part in enumerate(parts or [""]):
-        yield Document(name if len(parts) <= 1 else f"{name}#{i}", part, NAME, name)
+        yield Document(name if len(parts) <= 1 else f"{name}#{i}", part, NAME, name, metadata=metadata)
 
 
-def _hidden(path: Path) -> bool:
+def _table(file: BinaryIO, name: str, suffix: str, parameters: Parameters, skips: Skips) -> Iterator[Document]:
+    columns = [parameters.text_column, *parameters.metadata_columns]
+    for number, row in rows(file, suffix, columns, skips):
+        text = row.pop(parameters.text_column)
+        if not isinstance(text, str):
+            skips.skip("row has no text", number)
+            continue
+        metadata = {
+            key: value if isinstance(value, (str, int, float, bool)) else str(value)
+            for key, value in row.items()
+            if value is not None
+        }
+        yield Document(f"{name}:{number}", text, NAME, name, metadata=metadata)
+
+
+def _kind(path: PurePath) -> tuple[str, str]:
+    """(.txt, .gz): what a file is and how it is compressed."""
+    packed = path.suffix.lower()
+    if packed in (".gz", ".zst"):
+        return PurePosixPath(path.stem).suffix.lower(), packed
+    return packed, ""
+
+
+def _hidden(path: PurePath) -> bool:
     return any(part.startswith(".") for part in path.parts)
 
 
-DOMAIN = Domain(NAME, Parameters, text_files, read, steps, NEEDS, adjust=adjust)
+DOMAIN = Domain(NAME, Parameters, text_files, read, steps, NEEDS, urls=True, adjust=adjust, version=2)
