@@ -29,9 +29,8 @@ def _csv(file: BinaryIO, columns: Sequence[str], skips: Skips) -> Iterator[tuple
     found = decode(start) or decode(start[: start.rfind(b"\n") + 1])  # the first block may end in half a character
     if found is None:
         return skips.skip("binary" if b"\0" in start else "encoding unknown", 0)
-    text = io.TextIOWrapper(
-        io.BufferedReader(_Joined(start, buffered)), encoding=found[1], errors="replace", newline=""
-    )
+    whole = io.BufferedReader(_Joined(start, buffered))
+    text = io.TextIOWrapper(whole, encoding=found[1], errors="replace", newline="")
     reader = csv.DictReader(text)
     number = 0
     try:
