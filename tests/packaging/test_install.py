@@ -44,6 +44,7 @@ def answers_from_elsewhere(folder: Path, **environment: str) -> None:
     where = "import packtrain.conf as c, packtrain as p; print(c.__path__[0], p.__file__)"
     for path in run(sys.executable, "-c", where, cwd=elsewhere, **environment).split():
         assert Path(path).resolve().is_relative_to(folder.resolve()), f"{path} is another packtrain"
+    run(sys.executable, "-c", "import hydra_plugins.packtrain_slurm.slurm_launcher", cwd=elsewhere, **environment)
     plan = run(sys.executable, "-m", "packtrain", "plan", "model=7b", "format=json", cwd=elsewhere, **environment)
     assert json.loads(plan)["parameters"] == 6_738_415_616
     assert "train" in run(sys.executable, "-m", "packtrain", "--help", cwd=elsewhere, **environment)
@@ -80,6 +81,7 @@ def test_an_editable_install_answers_from_a_foreign_directory(built: Path, tmp_p
     elsewhere.mkdir()
     where = run(python, "-c", "import packtrain.conf as c; print(c.__path__[0])", cwd=elsewhere).strip()
     assert Path(where).resolve() == (checkout / "conf").resolve()
+    run(python, "-c", "import hydra_plugins.packtrain_slurm.slurm_launcher", cwd=elsewhere)
     plan = run(tmp_path / "venv" / "bin" / "packtrain", "plan", "model=7b", "format=json", cwd=elsewhere)
     assert json.loads(plan)["parameters"] == 6_738_415_616
 
@@ -89,7 +91,7 @@ def test_the_wheel_holds_every_yaml_and_no_tests(built: Path) -> None:
     names = set(zipfile.ZipFile(wheel).namelist())
     expected = {f"packtrain/conf/{path.relative_to(ROOT / 'conf')}" for path in (ROOT / "conf").rglob("*.yaml")}
     assert expected <= names
-    sources = {str(path.relative_to(ROOT / "src")) for path in (ROOT / "src" / "packtrain").rglob("*.py")}
+    sources = {str(path.relative_to(ROOT / "src")) for path in (ROOT / "src").rglob("*.py")}
     assert sources <= names
     assert not [name for name in names if name.startswith(("tests", "conf/", "recipes"))]
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
+import signal
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -26,6 +28,18 @@ class Slurm:
 
     def train(self, name: str, *overrides: str, steps: int = 60) -> int:
         """Submits a run of `steps` steps, as many processes as the overrides say, and returns the job's number."""
+        printed = self._type(name, *overrides, steps=steps)
+        match = re.search(r"submitted job (\d+)", printed)
+        assert match, printed
+        return int(match[1])
+
+    def script(self, name: str, *overrides: str, steps: int = 60) -> Path:
+        """The script of a dry run, as a file."""
+        path = self.base / f"{name}.sh"
+        path.write_text(self._type(name, *overrides, "hydra.launcher.dry_run=true", steps=steps))
+        return path
+
+    def _type(self, name: str, *overrides: str, steps: int) -> str:
         self.capsys.readouterr()
         settings = (
             f"name={name}", f"runs_dir={self.runs}", "data=packed", f"data.path={self.base / 'pack'}",
@@ -39,9 +53,7 @@ class Slurm:
         code = main(["train", *multi, *settings, *overrides])
         printed = self.capsys.readouterr()
         assert code == 0, printed.err
-        match = re.search(r"submitted job (\d+)", printed.out)
-        assert match, printed.out
-        return int(match[1])
+        return printed.out
 
     def ask(self, *command: str) -> str:
         return cluster.ask(self.conf, *command)
@@ -51,6 +63,23 @@ class Slurm:
 
     def restarts(self, job: int, index: int = 0) -> int:
         return int(self._field(job, index, "Restarts"))
+
+    def node(self, job: int, index: int = 0) -> str:
+        return self._field(job, index, "NodeList")
+
+    def kill_rank(self, name: str, rank: int) -> None:
+        """SIGKILL to the process of one rank, by the id it has in its environment."""
+        for folder in Path("/proc").glob("[0-9]*"):
+            try:
+                environment = (folder / "environ").read_bytes().split(b"\0")
+                command = (folder / "cmdline").read_bytes()
+            except OSError:
+                continue
+            ours = f"name={name}".encode() in command and b"-m\0packtrain" in command
+            if ours and f"SLURM_PROCID={rank}".encode() in environment:
+                os.kill(int(folder.name), signal.SIGKILL)
+                return
+        raise AssertionError(f"no process of rank {rank}")
 
     def _field(self, job: int, index: int, name: str) -> str:
         match = re.search(rf"\b{name}=(\S+)", self.ask("scontrol", "show", "job", f"{job}_{index}"))

@@ -249,3 +249,28 @@ def test_bf16_keeps_fp32_parameters_and_follows_fp32(train) -> None:
     assert {tensor.dtype for tensor in weights.values()} == {torch.float32}
     last = [float(rows(outcome.run_dir)[-1]["train/loss"]) for outcome in (exact, rounded)]
     assert last[0] != last[1] and abs(last[0] - last[1]) < 0.05
+
+
+def test_a_disk_that_fills_during_a_log_write_is_one_line_and_the_run_goes_on_later(train, monkeypatch) -> None:
+    from packtrain.training.loggers import CsvLogger
+
+    real, rows_written = CsvLogger.log_metrics, []
+
+    def fills(self, metrics, step=None) -> None:
+        rows_written.append(step)
+        if len(rows_written) == 12:  # the kernel's own "no space left", met by the next row
+            self.path.rename(self.path.with_name("kept.csv"))
+            self.path.symlink_to("/dev/full")
+        real(self, metrics, step)
+
+    monkeypatch.setattr(CsvLogger, "log_metrics", fills)
+    outcome = train()
+    said = [line for line in outcome.err.splitlines() if not line.startswith("train step")]
+    assert outcome.code == 1 and len(said) == 1, outcome.err
+    assert "No space left on device" in said[0] and "free some space, then run the same command again" in said[0]
+    run_dir = outcome.run_dir
+    (run_dir / "metrics.csv").unlink()
+    (run_dir / "kept.csv").rename(run_dir / "metrics.csv")
+    assert train().code == 0
+    steps = [int(row["step"]) for row in rows(run_dir)]
+    assert steps == list(range(1, 21))

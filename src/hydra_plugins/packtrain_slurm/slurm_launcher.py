@@ -26,7 +26,8 @@ class SlurmLauncher(Elsewhere):
         script = render(members, settings, logs, self.task.typed)
         if settings.dry_run:
             print(script, end="")
-            print(f"packtrain: dry run, nothing was submitted; logs would be in {logs}", file=sys.stderr)
+            by_hand = f"to submit it as a file: mkdir -p {logs} && sbatch FILE"  # SLURM makes no folder for a log
+            print(f"packtrain: dry run, nothing was submitted; {by_hand}", file=sys.stderr)
             return [JobReturn(_return_value=0, status=JobStatus.COMPLETED)]
         slurm_submit.refuse_twice(members, slurm_submit.submissions(logs.parent), slurm_queue.tasks)
         done = slurm_submit.submit(script, members, logs)
