@@ -45,7 +45,9 @@ def make_pack(folder: Path, megabytes: float) -> Path:
         writer, left = ShardWriter(folder / name / "train", VOCABULARY), max(40_000, int(share * megabytes * 5e5))
         while left > 0:
             n = int(rng.integers(500, 1500)) if megabytes < 500 else 20_000
-            writer.add([1, *rng.integers(3, VOCABULARY, n).tolist(), 2], 4 * n)
+            ids = rng.integers(3, VOCABULARY, n + 2, dtype=np.uint16)
+            ids[0], ids[-1] = 1, 2
+            writer.add(ids, 4 * n)
             left -= n + 2
         held_out = ShardWriter(folder / name / "held_out", VOCABULARY)
         domains[name] = Domain(writer.close(), held_out.close())

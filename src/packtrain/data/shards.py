@@ -47,7 +47,7 @@ class ShardWriter:
         self._writer = BinaryWriter(str(directory), chunk_bytes=CHUNK_BYTES, item_loader=TokensLoader())
         self._documents = self._tokens = self._bytes = 0
 
-    def add(self, ids: list[int], text_bytes: int) -> None:
+    def add(self, ids: list[int] | npt.NDArray[Any], text_bytes: int) -> None:
         """One document: its ids with BOS and EOS, and how many UTF-8 bytes its text has."""
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # a document beyond 64 MiB makes one larger chunk: all right
