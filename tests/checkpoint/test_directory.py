@@ -21,7 +21,7 @@ def save(run_dir: Path, step: int, content: bytes = b"weights") -> Path:
 
 def test_the_marker_says_version_step_sizes_and_checksums(tmp_path: Path) -> None:
     meta = json.loads((save(tmp_path, 7) / "checkpoint.json").read_text())
-    assert meta["format_version"] == 1 and meta["step"] == 7
+    assert meta["format_version"] == 2 and meta["kind"] == "whole" and meta["step"] == 7
     assert meta["files"]["model.safetensors"]["bytes"] == 7 and len(meta["files"]["model.safetensors"]["sha256"]) == 64
 
 

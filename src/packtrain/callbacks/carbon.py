@@ -12,6 +12,7 @@ from packtrain.errors import UserError
 from packtrain.estimate.energy import co2eq_grams, facility_kwh
 from packtrain.estimate.power import Meter as PowerMeter
 from packtrain.estimate.power import SteadyMeter, open_meter
+from packtrain.parallel.processes import World
 
 
 class Carbon(Meter):
@@ -33,9 +34,13 @@ class Carbon(Meter):
         self.source = "measured"
         self.detail = ""
         self._meter: PowerMeter | None = None
+        self._world: World = World()
+        self._counts = True
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        device: Any = pl_module.device
+        module: Any = pl_module
+        device, self._world = module.device, module.parallel.world
+        self._counts = device.type == "cuda" or self._world.local_rank == 0  # a node's CPU is read once
         if self.power_watts is not None:
             self._meter = SteadyMeter(self.power_watts, "rated", f"{self.power_watts:g} W, as configured")
         elif device.type == "cuda":
@@ -47,7 +52,9 @@ class Carbon(Meter):
         self.detail = self._meter.detail
 
     def joules(self) -> float:
-        return self.joules_before + (self._meter.joules() if self._meter else 0.0)
+        """Of all ranks (collective)."""
+        own = self._meter.joules() if self._meter and self._counts else 0.0
+        return self.joules_before + sum(self._world.gather(own))
 
     def measure(self, step: int, trainer: Trainer, module: Any) -> dict[str, float]:
         kwh = facility_kwh(self.joules(), self.pue)

@@ -10,6 +10,7 @@ from lightning.pytorch.callbacks import Checkpoint
 
 from packtrain.checkpoint.directory import checkpoint_path, retain
 from packtrain.errors import UserError
+from packtrain.training.strategy import MeshStrategy
 
 
 class Checkpointing(Checkpoint):
@@ -17,17 +18,24 @@ class Checkpointing(Checkpoint):
 
     A subclass of Lightning's `Checkpoint`, which makes Lightning call it after all other callbacks: the row of a step
     is written and flushed before the step's checkpoint is committed.
+
+    On several processes training waits only until its state is copied (`asynchronous`); the last save is waited for.
     """
 
     def __init__(
-        self, run_dir: str, interval_tokens: float | None = None, keep_last: int = 2, keep_every: int | None = None
+        self,
+        run_dir: str,
+        interval_tokens: float | None = None,
+        keep_last: int = 2,
+        keep_every: int | None = None,
+        asynchronous: bool = True,
     ) -> None:
         if keep_last < 1 or (keep_every is not None and keep_every < 1):
             raise UserError(
                 "callbacks.checkpointing: keep_last and keep_every must be at least 1 (keep_every=null: none)"
             )
         self.run_dir, self.interval_tokens = run_dir, interval_tokens
-        self.keep_last, self.keep_every = keep_last, keep_every
+        self.keep_last, self.keep_every, self.asynchronous = keep_last, keep_every, asynchronous
         self.saved_step = -1
 
     def on_train_batch_end(
@@ -44,8 +52,17 @@ class Checkpointing(Checkpoint):
             return
         module.require_finite(step)
         begin = time.perf_counter()
-        trainer.save_checkpoint(checkpoint_path(self.run_dir, step))
-        if trainer.is_global_zero:
+        strategy = trainer.strategy
+
+        def keep() -> None:
             retain(self.run_dir, self.keep_last, every * self.keep_every if self.keep_every else None)
+
+        if isinstance(strategy, MeshStrategy):
+            strategy.on_commit(keep)  # on rank 0, when the save is committed in the background
+        trainer.save_checkpoint(checkpoint_path(self.run_dir, step))
+        if not isinstance(strategy, MeshStrategy):
+            keep()
+        elif trainer.should_stop or step == module.steps.total or not self.asynchronous:
+            strategy.wait()
         self.saved_step = step
         module.paused_seconds += time.perf_counter() - begin

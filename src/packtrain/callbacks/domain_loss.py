@@ -52,7 +52,7 @@ class DomainLoss(Meter):
         for domain in data.mixture.domains:
             if not data.manifest.domain(domain).held_out.tokens > 1:
                 continue
-            result = score(module.model, self._batches(data, domain), module.device)
+            result = score(module.model, self._batches(data, domain), module.device)  # the same on every rank
             self.latest[domain] = {"loss": result.loss, "perplexity": result.perplexity}
             columns[f"val/loss/{domain}"] = result.loss
             columns[f"val/perplexity/{domain}"] = result.perplexity

@@ -35,6 +35,8 @@ def write_summary(run_dir: Path, trainer: Trainer, module: Any, facts: dict[str,
     for callback in trainer.callbacks:  # pyright: ignore[reportAttributeAccessIssue]
         if isinstance(callback, Meter):
             summary.update(callback.summarise(module))
+    if not trainer.is_global_zero:
+        return summary
     temporary = run_dir / (SUMMARY + ".tmp")
     temporary.write_text(json.dumps(summary, indent=1) + "\n")
     temporary.replace(run_dir / SUMMARY)

@@ -63,7 +63,7 @@ class Throughput(Meter):
         if self.peak is None:
             return None
         flops = flops_per_token(module.model.config, module.steps.sequence_length, CONVENTION)
-        return mfu(tokens, seconds, flops, self.peak.flops * module.steps.world)
+        return mfu(tokens, seconds, flops, self.peak.flops * module.parallel.world.size)
 
     def _wall(self) -> float:
         now = time.perf_counter()

@@ -1,9 +1,10 @@
 """write step-N.tmp/ → checkpoint.json (the commit marker) → fsync → rename to step-N/     newest_intact: read backwards
 
     runs/NAME/checkpoints/step-00000120/
-        model.safetensors     fp32 weights under Meta's names
-        state.pt              optimiser, loops, callbacks: tensors and plain values only, read with weights_only
-        checkpoint.json       format version, step, tokens, fingerprints, and size and SHA-256 of every file above
+        model.safetensors     fp32 weights under Meta's names                      } kind "whole": one process
+        state.pt              optimiser, loops, callbacks: tensors and plain values, read with weights_only
+        shard-*.safetensors   each rank's rectangles of weights and moments        } kind "sharded": sharded.py
+        checkpoint.json       format version, kind, step, tokens, fingerprints, and size and SHA-256 of every file above
 
 A directory without its marker never was a checkpoint; one whose files differ from it is damaged and is passed over.
 """
@@ -22,7 +23,8 @@ from safetensors import SafetensorError
 
 from packtrain.errors import Failure, UserError
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2  # 1 had no `kind`: all were whole
+READABLE = (1, 2)
 MARKER = "checkpoint.json"
 FOLDER = "checkpoints"
 
@@ -37,27 +39,41 @@ def commit(path: Path, write: Callable[[Path], None], meta: Mapping[str, Any]) -
     A process killed at any moment leaves either no `path` or a complete one. An existing `path` (the same step, saved
     before a kill that fell between the save and the next log line) is replaced. Raises `Failure` on a full disk.
     """
-    temporary = path.with_name(path.name + ".tmp")
+    temporary = temporary_of(path)
     shutil.rmtree(temporary, ignore_errors=True)
     try:
         temporary.mkdir(parents=True)
         write(temporary)
-        files = {file.name: _describe(file) for file in sorted(temporary.iterdir())}
-        marker = temporary / MARKER
-        marker.write_text(json.dumps({"format_version": FORMAT_VERSION, **meta, "files": files}, indent=1) + "\n")
-        for file in temporary.iterdir():
-            _sync(file)
-        if path.exists():
-            shutil.rmtree(path)
-        os.rename(temporary, path)
-        _sync(path.parent)
+        seal(temporary, path, {"kind": "whole", **meta}, {f.name: describe(f) for f in sorted(temporary.iterdir())})
     except (OSError, RuntimeError, SafetensorError) as error:  # torch and safetensors wrap a full disk in their own
         shutil.rmtree(temporary, ignore_errors=True)
-        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
-        raise Failure(
-            f"could not write checkpoint {path.name}: {reason}; free some space under {path.parent} "
-            "and run the same command again: it continues from the checkpoint before"
-        ) from error
+        raise Failure(why_not_written(path, error)) from error
+
+
+def temporary_of(path: Path) -> Path:
+    """Where a checkpoint is written before it is one."""
+    return path.with_name(path.name + ".tmp")
+
+
+def seal(temporary: Path, path: Path, meta: Mapping[str, Any], files: Mapping[str, Any]) -> None:
+    """Writes the marker, waits for the disk, renames `temporary` to `path`. Raises `OSError`."""
+    marker = temporary / MARKER
+    marker.write_text(json.dumps({"format_version": FORMAT_VERSION, **meta, "files": dict(files)}, indent=1) + "\n")
+    for file in temporary.iterdir():
+        _sync(file)
+    if path.exists():
+        shutil.rmtree(path)
+    os.rename(temporary, path)
+    _sync(path.parent)
+
+
+def why_not_written(path: Path, error: BaseException) -> str:
+    """One line with the remedy."""
+    reason = getattr(error, "strerror", None) or (str(error).strip() or type(error).__name__).splitlines()[0]
+    return (
+        f"could not write checkpoint {path.name}: {reason}; free some space under {path.parent} "
+        "and run the same command again: it continues from the checkpoint before"
+    )
 
 
 def read_meta(path: Path) -> dict[str, Any]:
@@ -66,9 +82,10 @@ def read_meta(path: Path) -> dict[str, Any]:
     if meta is None:
         raise UserError(f"{path} is no finished checkpoint: no readable {MARKER} in it")
     version = meta["format_version"]
-    if version != FORMAT_VERSION:
-        raise UserError(f"{path} has checkpoint format {version}, this packtrain reads {FORMAT_VERSION}: upgrade it")
-    return meta
+    if version not in READABLE:
+        known = " and ".join(map(str, READABLE))
+        raise UserError(f"{path} has checkpoint format {version}, this packtrain reads {known}: upgrade it")
+    return {"kind": "whole", **meta}
 
 
 def damage(path: Path) -> str | None:
@@ -152,7 +169,8 @@ def _marker(path: Path) -> dict[str, Any] | None:
         return None
 
 
-def _describe(file: Path) -> dict[str, Any]:
+def describe(file: Path) -> dict[str, Any]:
+    """What the marker says of a file."""
     return {"bytes": file.stat().st_size, "sha256": _sha256(file)}
 
 

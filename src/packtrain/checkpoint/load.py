@@ -9,8 +9,10 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
+from torch import Tensor
 
 from packtrain.checkpoint.directory import read_meta
+from packtrain.checkpoint.sharded import MODEL, read_whole
 from packtrain.errors import Failure
 from packtrain.model.config import ModelConfig
 from packtrain.model.llama import Llama
@@ -32,10 +34,17 @@ def load_model(
     with torch.device("meta"):
         model = Llama(config, compute_dtype)
     try:
-        model.load_state_dict(load_file(path / WEIGHTS, device=str(device)), strict=True, assign=True)
+        model.load_state_dict(read_weights(path, device), strict=True, assign=True)
     except (RuntimeError, SafetensorError, OSError) as error:
-        raise Failure(f"{path / WEIGHTS} does not hold the model it says: {str(error).splitlines()[0]}") from error
+        raise Failure(f"{path} does not hold the model it says: {str(error).splitlines()[0]}") from error
     return model.eval(), meta
+
+
+def read_weights(path: Path, device: str | torch.device = "cpu") -> dict[str, Tensor]:
+    """The whole fp32 weights under Meta's names, whichever kind of checkpoint `path` is."""
+    if read_meta(path)["kind"] == "whole":
+        return load_file(path / WEIGHTS, device=str(device))
+    return {name.removeprefix(MODEL): tensor.to(device) for name, tensor in read_whole(path).items()}
 
 
 def model_to_meta(config: ModelConfig) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,10 +26,15 @@ from packtrain.model.config import ModelConfig, parameter_count
 from packtrain.model.engine import Engine, Recompute
 from packtrain.model.initialisation import initialise
 from packtrain.model.llama import Llama
+from packtrain.parallel.config import Degrees, ParallelConfig, check_tensor, degrees
+from packtrain.parallel.fsdp import fill, shard_model
+from packtrain.parallel.mesh import make_mesh
+from packtrain.parallel.processes import World, only_first_speaks, start, stop
 from packtrain.training.identity import refuse_another_run, write_config
 from packtrain.training.lock import only_process
 from packtrain.training.loggers import Rewindable
 from packtrain.training.module import LlamaModule
+from packtrain.training.parallel import Parallel
 from packtrain.training.schedule import OptimConfig
 from packtrain.training.setup import Setup, prepare
 from packtrain.training.trainer import build_trainer
@@ -50,6 +56,7 @@ class TrainJob:
     attention: AttentionName = "auto"
     recompute: Recompute = "manual"
     compile: bool = False
+    parallel: ParallelConfig = ParallelConfig()
     device: str = "auto"
     seed: int = 1
     log_interval_tokens: float | None = None
@@ -79,60 +86,109 @@ def train(job: TrainJob, stop_at: int | None = None) -> dict[str, Any]:
     Raises `UserError` for what the user can mend before anything is written, `Failure` for a loss that is no number.
     """
     run_dir = Path(job.run_dir)
-    device = pick_device(job.device)
-    engine = Engine(job.attention, job.recompute, job.compile)
-    engine.check(device)
-    setup = prepare(job.model, job.data, job.optim, job.seed)
+    world = start(
+        torch.device(job.device.replace("auto", "cuda" if torch.cuda.is_available() else "cpu")).type,
+        alone=bool(job.parallel.sharded),
+    )
+    only_first_speaks(world)
+    try:
+        return _train(job, run_dir, world, stop_at)
+    finally:
+        stop()
+
+
+def _train(job: TrainJob, run_dir: Path, world: World, stop_at: int | None) -> dict[str, Any]:
+    device, engine, setup, shape = world.agree(lambda: _check(job, world))
     config = _record(job, setup)
-    refuse_another_run(run_dir, config)
-    done = read_summary(run_dir)
+    world.on_first(lambda: refuse_another_run(run_dir, config))
+    done = world.share(read_summary(run_dir))
     if done is not None:
         print(f"{run_dir} is finished: {done['step']} steps, {done['tokens']:,} tokens; nothing to do")
         return done
-    with only_process(run_dir):
-        write_config(run_dir, config)
-        (run_dir / "tokenizer.model").write_bytes(setup.tokenizer)
-        return _fit(job, setup, engine, device, stop_at)
+    with ExitStack() as stack:
+        world.on_first(lambda: _take(stack, run_dir, config, setup.tokenizer))
+        mesh = make_mesh(shape, device.type) if world.flags is not None else None
+        parallel = Parallel(world, mesh, job.parallel.accumulate_sharded)
+        return _fit(job, setup, engine, device, parallel, stop_at)
 
 
-def _fit(job: TrainJob, setup: Setup, engine: Engine, device: torch.device, stop_at: int | None) -> dict[str, Any]:
-    run_dir, total = Path(job.run_dir), setup.steps.total
+def _check(job: TrainJob, world: World) -> tuple[torch.device, Engine, Setup, Degrees]:
+    """What fits together; the same on every rank, but each looks at its own device."""
+    device = pick_device(job.device)
+    if world.size > 1 and device.type == "cuda":
+        device = torch.device("cuda", torch.cuda.current_device())
+    engine = Engine(job.attention, job.recompute, job.compile)
+    engine.check(device)
+    shape = degrees(job.parallel, world.size)
+    setup = prepare(job.model, job.data, job.optim, job.seed, shape.data)
+    check_tensor(setup.model, shape.tensor, job.data.sequence_length)
+    return device, engine, setup, shape
+
+
+def _take(stack: ExitStack, run_dir: Path, config: dict[str, Any], tokenizer: bytes) -> None:
+    """Rank 0 holds the run's folder until `stack` is left."""
+    stack.enter_context(only_process(run_dir))
+    write_config(run_dir, config)
+    (run_dir / "tokenizer.model").write_bytes(tokenizer)
+
+
+def _resume_from(job: TrainJob, run_dir: Path) -> Path | None:
+    """The newest intact checkpoint; None where there never was one."""
     checkpoint = newest_intact(run_dir)
     if checkpoint is None and committed(run_dir):
         raise Failure(
             f"{run_dir}: every checkpoint is damaged; start over under another name=, or after "
             f"packtrain runs delete={job.name}"
         )
-    start = read_meta(checkpoint)["step"] if checkpoint else 0
-    loggers = list(job.loggers.values())
+    return checkpoint
+
+
+def _build(job: TrainJob, setup: Setup, engine: Engine, device: torch.device, parallel: Parallel, new: bool) -> Llama:
+    """The model, with its first weights where the run is new."""
+    if parallel.mesh is None:
+        model = Llama(setup.model, DTYPES[job.precision], engine)
+        return initialise(model, job.seed) if new else model
+    model = shard_model(setup.model, DTYPES[job.precision], engine, parallel.mesh)
+    model.to_empty(device=device)
+    return fill(model, job.seed, parallel.mesh) if new else model
+
+
+def _fit(
+    job: TrainJob, setup: Setup, engine: Engine, device: torch.device, parallel: Parallel, stop_at: int | None
+) -> dict[str, Any]:
+    run_dir, total, world = Path(job.run_dir), setup.steps.total, parallel.world
+    checkpoint = world.on_first(lambda: _resume_from(job, run_dir))
+    begin = read_meta(checkpoint)["step"] if checkpoint else 0
+    loggers = list(job.loggers.values()) if world.first else []
     for logger in loggers:
         if isinstance(logger, Rewindable):
-            logger.rewind(start)
-    _announce(job, setup, start, engine.describe(device))
+            logger.rewind(begin)
+    _announce(job, setup, begin, engine.describe(device), parallel)
 
-    model = Llama(setup.model, DTYPES[job.precision], engine)
-    if checkpoint is None:
-        initialise(model, job.seed)
-    module = LlamaModule(model, job.optim, setup.steps, job.seed, str(run_dir), job.data.document_mask)
-    log, interruption = RunLog(job.log_interval_tokens), Interruption()
-    callbacks = [*job.callbacks.values(), log, interruption, Progress(log)]
-    if job.profile:
+    model = _build(job, setup, engine, device, parallel, new=checkpoint is None)
+    module = LlamaModule(model, job.optim, setup.steps, job.seed, str(run_dir), job.data.document_mask, parallel)
+    log, interruption = RunLog(job.log_interval_tokens), Interruption(world.any)
+    callbacks = [*job.callbacks.values(), log, interruption, *([Progress(log)] if world.first else [])]
+    if job.profile and world.first:
         callbacks.append(Profile(run_dir))
-    trainer = build_trainer(run_dir, device, stop_at or total, callbacks, loggers, setup.checkpoint_identity())
+    identity = setup.checkpoint_identity()
+    trainer = build_trainer(run_dir, device, stop_at or total, callbacks, loggers, identity, parallel)
+    data = setup.datamodule(parallel.data_rank)
     try:
-        trainer.fit(module, datamodule=setup.datamodule(), ckpt_path=str(checkpoint) if checkpoint else None)
+        trainer.fit(module, datamodule=data, ckpt_path=str(checkpoint) if checkpoint else None)
     finally:
         interruption.restore()
     if interruption.stopped and trainer.global_step < total:
         print(f"{run_dir}: stopped at step {trainer.global_step} of {total}; the same command continues it", flush=True)
         interruption.leave(f"saved at step {trainer.global_step} of {total}")
-        raise KeyboardInterrupt
+        raise KeyboardInterrupt if world.first else world.follow(130)
     if trainer.global_step < total:
         if stop_at is None:
             raise Failure(f"{run_dir}: a callback stopped the run at step {trainer.global_step} of {total}")
         return {"step": trainer.global_step}
     facts = {"parameters": parameter_count(setup.model), "repetitions": setup.repetitions().repetitions}
     summary = write_summary(run_dir, trainer, module, facts)
+    world.gather(0)  # no rank leaves before the run is finished
     loss = summary.get("train_loss")
     print(f"{run_dir} is finished: {summary['step']} steps" + (f", train loss {loss:.4f}" if loss is not None else ""))
     return summary
@@ -150,7 +206,7 @@ def _record(job: TrainJob, setup: Setup) -> dict[str, Any]:
     return {**typed, "fingerprints": setup.fingerprints}
 
 
-def _announce(job: TrainJob, setup: Setup, start: int, engine: str) -> None:
+def _announce(job: TrainJob, setup: Setup, start: int, engine: str, parallel: Parallel) -> None:
     steps = setup.steps
     verb = f"continues after step {start}" if start else "starts"
     print(
@@ -158,5 +214,7 @@ def _announce(job: TrainJob, setup: Setup, start: int, engine: str) -> None:
         f"{steps.batch_tokens:,} tokens ({steps.accumulation} × {steps.micro_batch} sequences of "
         f"{steps.sequence_length}), {job.precision}"
     )
+    if parallel.mesh is not None:
+        engine += f", mesh {parallel.mesh.degrees} (replicate × shard × tensor)"
     for line in (engine, *setup.repetitions().lines()):
         print(f"  {line}")

@@ -8,10 +8,11 @@ from typing import Any
 
 import torch
 from lightning.pytorch.plugins import CheckpointIO
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 
-from packtrain.checkpoint.directory import commit
-from packtrain.checkpoint.load import WEIGHTS
+from packtrain.checkpoint.directory import commit, read_meta
+from packtrain.checkpoint.load import WEIGHTS, read_weights
+from packtrain.checkpoint.sharded import MOMENTS, read_whole
 
 STATE = "state.pt"
 PREFIX = "model."  # the LightningModule holds the Llama as `model`
@@ -42,8 +43,22 @@ class DirectoryCheckpointIO(CheckpointIO):
         self, path: Any, map_location: Any | None = None, weights_only: bool | None = None
     ) -> dict[str, Any]:
         state = torch.load(Path(path) / STATE, map_location="cpu", weights_only=True)
-        weights = load_file(Path(path) / WEIGHTS)
-        return {**state, "state_dict": {PREFIX + name: tensor for name, tensor in weights.items()}}
+        if read_meta(Path(path))["kind"] == "sharded":
+            state["optimizer_states"] = [whole_moments(Path(path), state)]
+        return {**state, "state_dict": {PREFIX + name: t for name, t in read_weights(Path(path)).items()}}
 
     def remove_checkpoint(self, path: Any) -> None:
         raise RuntimeError("checkpoints are removed by checkpoint.directory.retain")
+
+
+def whole_moments(path: Path, state: dict[str, Any]) -> dict[str, Any]:
+    """AdamW's state of a sharded checkpoint, as one process numbers it: by the place of a parameter in its groups."""
+    moments = read_whole(path, MOMENTS)
+    by_number = {
+        number: {
+            "step": torch.tensor(float(state["optimiser_step"])),
+            **{prefix.removesuffix("."): moments[prefix + name] for prefix in MOMENTS},
+        }
+        for number, name in enumerate(state["parameter_names"])
+    }
+    return {"state": by_number, "param_groups": state["param_groups"]}

@@ -131,10 +131,11 @@ class MixtureData(LightningDataModule):
         mixture: Mixture,
         steps: Steps,
         integrity: Integrity | None = None,
+        rank: int = 0,
     ) -> None:
         super().__init__()
         self.config, self.manifest, self.shards = config, manifest, shards
-        self.mixture, self.steps, self.integrity = mixture, steps, integrity
+        self.mixture, self.steps, self.integrity, self.rank = mixture, steps, integrity, rank
         self.drawn = Drawn(mixture.domains, steps.sequences)
 
     def train_dataloader(self) -> StepLoader:
@@ -142,7 +143,7 @@ class MixtureData(LightningDataModule):
         step = self.trainer.global_step
         if self.drawn.step < step:  # a checkpoint that does not say: what a run of so many steps draws
             self.drawn.restore(step, self.mixture.counts(step * self.steps.sequences))
-        dataset = StepDataset(self.shards, self.mixture, self.steps, self.trainer.global_rank)
+        dataset = StepDataset(self.shards, self.mixture, self.steps, self.rank)
         check = self.integrity.check if self.integrity else None
         return StepLoader(dataset, step, self.config.workers, self.drawn, check)
 

@@ -17,7 +17,8 @@ from packtrain.checkpoint.directory import committed
 from packtrain.errors import Failure
 from packtrain.model.layout import CAUSAL, Layout, document_lengths
 from packtrain.model.llama import Llama
-from packtrain.training.optimiser import build_optimiser, clip_gradients
+from packtrain.training.optimiser import build_optimiser
+from packtrain.training.parallel import Parallel
 from packtrain.training.schedule import OptimConfig, learning_rate
 from packtrain.training.steps import Steps
 
@@ -38,7 +39,14 @@ class LlamaModule(LightningModule):
     """
 
     def __init__(
-        self, model: Llama, optim: OptimConfig, steps: Steps, seed: int, run_dir: str = "", document_mask: bool = False
+        self,
+        model: Llama,
+        optim: OptimConfig,
+        steps: Steps,
+        seed: int,
+        run_dir: str = "",
+        document_mask: bool = False,
+        parallel: Parallel | None = None,
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
@@ -48,9 +56,13 @@ class LlamaModule(LightningModule):
         self.seed = seed
         self.run_dir = run_dir
         self.document_mask = document_mask
+        self.parallel = parallel or Parallel()
         self.layouts: list[Layout] = []  # of the micro-batches of the coming step
         self.last: StepResult | None = None
         self.paused_seconds = 0.0  # validation and checkpoints: not part of a step's time
+
+    def configure_model(self) -> None:
+        """The model comes as it is to be: wrapped over a mesh or not."""
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         return build_optimiser(self.model, self.optim)
@@ -64,17 +76,19 @@ class LlamaModule(LightningModule):
     def training_step(self, batch: torch.Tensor, batch_idx: int) -> None:
         """`batch` (sequences of one step on this rank, T + 1) token ids."""
         step = self.trainer.global_step
-        torch.manual_seed(step_seed(self.seed, step, self.global_rank))
+        torch.manual_seed(step_seed(self.seed, step, self.parallel.data_rank))
         optimiser: Any = self.optimizers()
         rate = learning_rate(self.optim, step, self.steps.total)
         for group in optimiser.param_groups:
             group["lr"] = rate
         total = torch.zeros((), device=batch.device)
-        for micro, layout in zip(batch.split(self.steps.micro_batch), self.layouts, strict=True):
+        micros = list(zip(batch.split(self.steps.micro_batch), self.layouts, strict=True))
+        for number, (micro, layout) in enumerate(micros):
+            self.parallel.before_backward(self.model, last=number == len(micros) - 1)
             loss = self.model.loss(micro[:, :-1].long(), micro[:, 1:].long(), layout) / self.steps.accumulation
             self.manual_backward(loss)
             total += loss.detach()
-        norm = clip_gradients(self.model, self.optim)
+        norm, total = self.parallel.clip(self.model, self.optim, total)
         self.last = StepResult(total, norm, rate)
         if batch.device.type == "cpu":  # reading is free here; a GPU is asked at log steps and before each checkpoint
             self.require_finite(step + 1)
@@ -89,6 +103,8 @@ class LlamaModule(LightningModule):
         """Raises `Failure` where the last step's loss or gradient is no number: the update must not be saved."""
         if self.last is None or bool(torch.isfinite(self.last.loss) & torch.isfinite(self.last.grad_norm)):
             return
+        if not self.parallel.world.first:
+            raise self.parallel.world.follow(1)  # loss and norm are the same on every rank: rank 0 says it
         raise Failure(
             f"loss {float(self.last.loss):g}, gradient norm {float(self.last.grad_norm):g} at step {step}: "
             f"stopped, {self._kept()}. Try a lower "

@@ -43,8 +43,9 @@ class Setup:
     def repetitions(self) -> MixtureReport:
         return MixtureReport.of(self.mixture, self.steps.total_tokens, self.steps.sequence_length)
 
-    def datamodule(self) -> MixtureData:
-        return MixtureData(self.data, self.manifest, self.shards, self.mixture, self.steps, self.integrity)
+    def datamodule(self, rank: int = 0) -> MixtureData:
+        """The samples of data-parallel rank `rank`."""
+        return MixtureData(self.data, self.manifest, self.shards, self.mixture, self.steps, self.integrity, rank)
 
     def checkpoint_identity(self) -> dict[str, Any]:
         """What every checkpoint of the run says of itself."""
@@ -56,8 +57,11 @@ class Setup:
         }
 
 
-def prepare(model: ModelConfig, data: DataConfig, optim: OptimConfig, seed: int) -> Setup:
-    """Raises `UserError` where the parts do not fit: vocabulary, sequence length, batch, warm-up, too few tokens."""
+def prepare(model: ModelConfig, data: DataConfig, optim: OptimConfig, seed: int, world: int = 1) -> Setup:
+    """A run whose batch is cut in `world` parts.
+
+    Raises `UserError` where the parts do not fit: vocabulary, sequence length, batch, warm-up, too few tokens.
+    """
     shards = find_shards(data)
     integrity = Integrity(shards)
     manifest = integrity.manifest
@@ -71,7 +75,7 @@ def prepare(model: ModelConfig, data: DataConfig, optim: OptimConfig, seed: int)
             f"data.sequence_length={data.sequence_length} is longer than the model's "
             f"model.max_sequence_length={model.max_sequence_length}: shorten the one or raise the other"
         )
-    steps = plan_steps(data)
+    steps = plan_steps(data, world)
     check_warmup(optim, steps.total)
     mixture = build_mixture(data, manifest, shards, steps, seed)
     model = dataclasses.replace(model, vocab_size=manifest.vocab_size)

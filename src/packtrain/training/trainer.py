@@ -12,6 +12,8 @@ import lightning.pytorch as pl
 import torch
 
 from packtrain.training.checkpoint_io import DirectoryCheckpointIO
+from packtrain.training.parallel import Parallel
+from packtrain.training.strategy import LaunchedProcesses, MeshStrategy
 
 
 def build_trainer(
@@ -21,17 +23,29 @@ def build_trainer(
     callbacks: list[pl.Callback],
     loggers: list[Any],
     checkpoint_identity: Mapping[str, Any],
+    parallel: Parallel | None = None,
 ) -> pl.Trainer:
-    """One device (clusters have an issue of their own); fp32 to Lightning, because the model itself casts to bf16."""
+    """One device, or the mesh of `parallel`; fp32 to Lightning, because the model itself casts to bf16."""
     _hush()
+    where: dict[str, Any] = {
+        "devices": 1 if device.type == "cpu" else [device.index or 0],
+        "plugins": [DirectoryCheckpointIO(checkpoint_identity)],
+    }
+    if parallel is not None and parallel.mesh is not None:
+        world = parallel.world
+        where = {
+            "devices": world.local_size,
+            "num_nodes": world.size // world.local_size,
+            "plugins": [LaunchedProcesses(world)],
+            "strategy": MeshStrategy(world, parallel.mesh, device, checkpoint_identity),
+        }
     return pl.Trainer(
         accelerator="gpu" if device.type == "cuda" else "cpu",
-        devices=1 if device.type == "cpu" else [device.index or 0],
+        **where,
         max_steps=max_steps,
         max_epochs=-1,
         callbacks=callbacks,
         logger=loggers or False,
-        plugins=[DirectoryCheckpointIO(checkpoint_identity)],
         enable_checkpointing=True,
         enable_model_summary=False,
         use_distributed_sampler=False,
@@ -48,3 +62,4 @@ def _hush() -> None:
         logging.getLogger(name).setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", module=r"lightning\..*")
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+    warnings.filterwarnings("ignore", message=".*returned a view tensor.*")  # no layer's output is changed in place

@@ -1,0 +1,33 @@
+"""Meshes: derived, or refused with the possible ones"""
+
+from __future__ import annotations
+
+import pytest
+
+from packtrain.errors import UserError
+from packtrain.model.config import ModelConfig
+from packtrain.parallel.config import Degrees, ParallelConfig, check_tensor, degrees
+
+
+def test_the_shard_degree_is_what_is_left() -> None:
+    assert degrees(ParallelConfig(), 8) == Degrees(1, 8, 1)
+    assert degrees(ParallelConfig(tensor=2), 8) == Degrees(1, 4, 2)
+    assert degrees(ParallelConfig(tensor=2, replicate=2), 8) == Degrees(2, 2, 2)
+    assert degrees(ParallelConfig(tensor=8, replicate=256), 2048).shard == 1
+    assert degrees(ParallelConfig(tensor=2, replicate=2), 8).data == 4
+
+
+def test_impossible_products_are_refused_with_the_possible() -> None:
+    with pytest.raises(UserError, match=r"does not divide 4 processes; possible .*: 1×4×1, 2×2×1, 4×1×1, 1×2×2, 2×1×2"):
+        degrees(ParallelConfig(tensor=3), 4)
+    with pytest.raises(UserError, match=r"replicate=2 × parallel.tensor=1 does not divide 1 process; .*: 1×1×1$"):
+        degrees(ParallelConfig(replicate=2), 1)
+    with pytest.raises(UserError, match=r"parallel.tensor=0: expected at least 1"):
+        ParallelConfig(tensor=0)
+
+
+def test_a_tensor_degree_that_does_not_cut_the_model_is_refused_with_those_that_do() -> None:
+    model = ModelConfig(dim=48, n_layers=1, n_heads=6, vocab_size=36, ffn_multiple_of=12)
+    check_tensor(model, 3, 30)
+    with pytest.raises(UserError, match=r"tensor=4 does not divide n_heads \(6\), .*sequence_length \(30\); .*1, 2, 3"):
+        check_tensor(model, 4, 30)
