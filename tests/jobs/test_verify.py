@@ -1,0 +1,41 @@
+"""packtrain verify: proves an exact resume, and says what differs where it is not exact"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from packtrain.cli import main
+
+NOISE = "+callbacks.noise._target_=tests.jobs.noise.Noise"
+
+
+def test_a_run_that_resumes_exactly_is_said_to(train, capsys: pytest.CaptureFixture[str]) -> None:
+    run_dir = train("precision=bf16", "data.workers=1").run_dir
+    before = sorted(path.name for path in run_dir.iterdir())
+    assert main(["verify", f"run={run_dir}"]) == 0, capsys.readouterr()
+    said = capsys.readouterr().out
+    assert "resumes exactly" in said and "killed after step 3, 1 steps done twice" in said
+    for what in ("sample order", "tokens read", "loss", "gradient norm", "RNG"):
+        assert f"  {what:14} equal" in said
+    assert "tensors equal" in said
+    assert sorted(path.name for path in run_dir.iterdir()) == before
+
+
+def test_a_callback_that_is_not_reproducible_is_found_and_named(
+    train, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
+    run_dir = train(NOISE).run_dir
+    assert main(["verify", f"run={run_dir}"]) == 1
+    printed = capsys.readouterr()
+    assert "does not resume exactly: loss: at step" in printed.err and "weights: " in printed.err
+    assert "sample order   equal" in printed.out and "weights        DIFFER" in printed.out
+
+
+def test_a_folder_that_is_no_run_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["verify", f"run={tmp_path}"]) == 2
+    assert "no readable config.yaml there" in capsys.readouterr().err
+    assert main(["verify", f"run={tmp_path}", "steps=5"]) == 2
+    assert "give an even number of at least 4" in capsys.readouterr().err
