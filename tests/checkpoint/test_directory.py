@@ -85,8 +85,8 @@ def test_resolve_takes_a_run_or_a_checkpoint_and_refuses_the_rest(tmp_path: Path
 def test_another_format_version_is_refused_with_the_remedy(tmp_path: Path) -> None:
     path = save(tmp_path, 1)
     marker = path / "checkpoint.json"
-    marker.write_text(marker.read_text().replace('"format_version": 1', '"format_version": 99'))
-    with pytest.raises(UserError, match=r"checkpoint format 99, this packtrain reads 1: upgrade it"):
+    marker.write_text(marker.read_text().replace('"format_version": 2', '"format_version": 99'))
+    with pytest.raises(UserError, match=r"checkpoint format 99, this packtrain reads 1 and 2: upgrade it"):
         directory.read_meta(path)
     with pytest.raises(UserError, match="checkpoint format 99"):  # and not passed over for an older one
         newest_intact(tmp_path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import shutil
 import time
@@ -28,7 +29,10 @@ def run_smoke(job: Any, train: Callable[..., dict[str, Any]]) -> None:
         run_dir=str(folder),
         data=dataclasses.replace(job.data, tokens=STEPS * job.data.batch_tokens),
         optim=dataclasses.replace(job.optim, warmup_steps=min(1, job.optim.warmup_steps)),
-        callbacks={**job.callbacks, "checkpointing": Checkpointing(str(folder), interval_tokens=job.data.batch_tokens)},
+        callbacks={
+            **{name: _moved(callback, folder) for name, callback in job.callbacks.items()},
+            "checkpointing": Checkpointing(str(folder), interval_tokens=job.data.batch_tokens),
+        },
         loggers={"csv": CsvLogger(str(folder))},
     )
     stopped = train(tried, stop_at=SAVED_AT)
@@ -38,3 +42,12 @@ def run_smoke(job: Any, train: Callable[..., dict[str, Any]]) -> None:
         f"smoke: saved at step {stopped['step']}, resumed, ended at step {finished['step']} "
         f"in {time.monotonic() - begin:.0f} s; this configuration runs"
     )
+
+
+def _moved(callback: Any, folder: Path) -> Any:
+    """The callback as it would be in `folder`: what it writes there goes with the trial."""
+    if not hasattr(callback, "run_dir"):
+        return callback
+    moved = copy.copy(callback)
+    moved.run_dir = type(callback.run_dir)(folder)
+    return moved
