@@ -70,7 +70,8 @@ class LinearCrossEntropy(torch.autograd.Function):
         if ctx.handed is None:
             raise RuntimeError("the gradient of linear_cross_entropy was taken twice: it is handed over, not kept")
         (dhidden, dw), ctx.handed = ctx.handed, None  # not `saved_tensors`: the parameter can take dw without a copy
-        if not (type(dloss) is Tensor and dloss.device.type == "cpu" and dloss == 1):  # on the CPU the usual case is seen without waiting
+        # On the CPU the usual case is seen without waiting; a fake tensor (a dry run's) has no value to see.
+        if not (type(dloss) is Tensor and dloss.device.type == "cpu" and dloss == 1):
             dhidden, dw = dhidden.mul_(dloss), dw.mul_(dloss)
         return dhidden, dw, None, None, None
 
