@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
-from packtrain.model.loss import CHUNK_ELEMENTS
+from packtrain.model.loss import CHUNK_BYTES
 from packtrain.parallel.collectives import gather, scatter, scattered, total
 
 
@@ -34,7 +34,7 @@ def tensor_cross_entropy(hidden: Tensor, w: Tensor, targets: Tensor, group: Any)
     hidden (B, T/t, C), w (V/t, C) are this rank's parts, targets (B, T) int64 is whole.
     """
     need = torch.is_grad_enabled() and (hidden.requires_grad or w.requires_grad)
-    chunk = max(1, CHUNK_ELEMENTS.get(hidden.device.type, 1 << 26) // w.shape[0])
+    chunk = max(1, CHUNK_BYTES.get(hidden.device.type, 1 << 27) // (w.shape[0] * hidden.dtype.itemsize))
     return TensorCrossEntropy.apply(hidden, w, targets, group, chunk, need)  # pyright: ignore[reportReturnType]
 
 
