@@ -19,6 +19,7 @@ from packtrain.checkpoint.directory import committed, newest_intact, read_meta
 from packtrain.data.config import DataConfig
 from packtrain.errors import Failure, UserError
 from packtrain.estimate.cluster import ClusterConfig
+from packtrain.jobs.dry_run import dry_run
 from packtrain.jobs.smoke import run_smoke
 from packtrain.model.attention_backends.choose import AttentionName
 from packtrain.model.compute import DTYPES, Precision, pick_device
@@ -62,6 +63,7 @@ class TrainJob:
     log_interval_tokens: float | None = None
     profile: bool = False
     smoke: bool = False
+    dry_run: bool = False
     callbacks: dict[str, Any] = field(default_factory=dict)
     loggers: dict[str, Any] = field(default_factory=dict)
     composed: dict[str, Any] = field(default_factory=dict)
@@ -74,7 +76,9 @@ class TrainJob:
 
 def run(job: TrainJob) -> None:
     """Start, continue or report the run; `smoke` tries the same configuration for five steps elsewhere."""
-    if job.smoke:
+    if job.dry_run:
+        dry_run(job)
+    elif job.smoke:
         run_smoke(job, train)
     else:
         train(job)
