@@ -203,6 +203,49 @@ def test_the_language_model_is_trained_by_lmplz_and_keeps_pages_like_its_text(
     assert texts <= set(REFERENCE.split()) | {"the", "a", "of", "and"}
 
 
+def stand_in(folder: Path) -> Path:
+    """A program in place of lmplz: writes the ARPA file above, and beside it what it was given."""
+    (folder / "given.arpa").write_text(ARPA)
+    program = folder / "stand-in"
+    lines = ["#!/bin/sh", f'echo "$@" > {folder}/arguments', "while [ $# -gt 1 ]; do case $1 in",
+             f'--text) cp "$2" {folder}/text;; --arpa) cp {folder}/given.arpa "$2";; esac; shift; done']  # fmt: skip
+    program.write_text("\n".join(lines) + "\n")
+    program.chmod(0o755)
+    return program
+
+
+def test_lmplz_gets_normalised_text_and_both_models_serve_the_domain(tmp_path: Path) -> None:
+    with DocumentWriter(tmp_path / "good") as writer:
+        writer.write(Document("1", "The Llama carries\n\n12 <s> loads", "good", "good"))
+    model = tmp_path / "model"
+    options = {"lmplz": str(stand_in(tmp_path)), "order": 3, "memory": "1G", "prune": [0, 0, 1]}
+    job(train="lm", input=str(tmp_path / "good"), output=str(model), lm=options)
+    assert (tmp_path / "text").read_text() == "the llama carries\n00 < s > loads\n"
+    assert (tmp_path / "arguments").read_text().startswith("-o 3 --discount_fallback -S 1G -T ")
+    assert " --prune 0 0 1 --text " in (tmp_path / "arguments").read_text()
+    assert json.loads((model / "model.json").read_text())["counts"] == [13, 15, 15]
+
+    cited, others = corpora(tmp_path)
+    references = tmp_path / "references.safetensors"
+    job(train="classifier", input=str(cited), others=str(others), output=str(references))
+    with DocumentWriter(tmp_path / "in") as writer:
+        for name in (cited, others):
+            for page in read_documents(name):
+                writer.write(page)
+    values = {
+        "name": "common_crawl", "repeated_lines": {"min_characters": 0}, "language": {"keep": [], "minimum": 0.0},
+        "quality": {"model": str(model), "percentiles": {"keep": ["head", "middle"], "percentiles": [25, 75]}},
+        "references": {"model": str(references)},
+    }  # fmt: skip
+    made = prepare(values, tmp_path / "in", tmp_path / "out", 0.2, options=PrepareOptions(processes=1))
+    assert [s["name"] for s in made["steps"]][-3:] == ["perplexity", "percentiles", "references"]
+    assert made["dropped"]["tail of perplexity"] == pytest.approx(30, abs=2)
+    kept = list(read_documents(tmp_path / "out"))
+    assert len(kept) == made["kept"] > 30
+    assert all(set(d.text.split()) & set(REFERENCE.split()) for d in kept)
+    assert {d.metadata["bucket"] for d in kept} == {"head", "middle"}
+
+
 def test_lmplz_that_fails_is_told_in_one_line_and_leaves_nothing(tmp_path: Path) -> None:
     cited, _ = corpora(tmp_path)
     program = tmp_path / "lmplz"

@@ -5,7 +5,9 @@ import json
 from pathlib import Path
 
 import pytest
+import yaml
 
+from packtrain import settings
 from packtrain.data.documents import read_documents
 from packtrain.data.domains import c4, common_crawl
 from packtrain.data.prepare import PrepareOptions, prepare
@@ -138,3 +140,11 @@ def test_documents_of_a_domain_have_ids_of_their_own() -> None:
         files = domain.inputs(folder, parameters)
         ids = [d.id for p in files for d in domain.read(p, p.relative_to(folder).as_posix(), parameters, Skips())]
         assert len(ids) == len(set(ids)) == 58
+
+
+@pytest.mark.parametrize("domain", [common_crawl, c4])
+def test_the_yaml_of_a_domain_says_what_its_code_says(domain) -> None:
+    path = Path(__file__).parents[3] / "conf/domain" / f"{domain.NAME}.yaml"
+    values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    assert values.pop("name") == domain.NAME
+    assert settings.build(domain.Parameters, values) == domain.Parameters()
