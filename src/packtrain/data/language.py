@@ -61,6 +61,8 @@ class Language:
     def __post_init__(self) -> None:
         if not 0 <= self.minimum <= 1:
             raise UserError(f"language.minimum={self.minimum}: expected a probability between 0 and 1")
+        if self.model is not None and not Path(self.model).is_file():
+            raise UserError(f"language.model={self.model}: no such file; null takes lid.176.ftz")
 
     def __call__(self, documents: Iterable[Document], tally: Tally) -> Iterator[Document]:
         identifier = LanguageIdentifier(Path(self.model) if self.model else None)

@@ -121,6 +121,14 @@ def test_bad_input_is_one_line_with_the_remedy(tmp_path: Path) -> None:
     (tmp_path / "a.warc.gz").write_bytes(b"")
     with pytest.raises(UserError, match=r"no documents to keep.*1 empty file"):
         made("c4", tmp_path / "a.warc.gz", tmp_path / "out")
+    for domain, values, message in (
+        ("common_crawl", {"quality": {"model": "x"}}, r"domain\.quality\.model=x: no language model.*quality train=lm"),
+        ("common_crawl", {"references": {"model": "x"}}, r"domain\.references\.model=x: no classifier is there"),
+        ("c4", {"language": {"model": "x"}}, r"language\.model=x: no such file; null takes lid\.176"),
+        ("c4", {"bad_words": {"path": "x"}}, r"bad_words\.path=x: cannot be read"),
+    ):
+        with pytest.raises(UserError, match=message):
+            made({"name": domain, **values}, tmp_path, tmp_path / "out")
     with pytest.raises(UserError, match=r"unknown key 'domain\.rules\.min_word'; did you mean 'min_words'"):
         made({"name": "c4", "rules": {"min_word": 3}}, tmp_path, tmp_path / "out")
 

@@ -14,10 +14,12 @@ from packtrain.data import web_pages
 from packtrain.data.documents import Document
 from packtrain.data.domain import Domain
 from packtrain.data.language import Language
+from packtrain.data.ngram import MODEL
 from packtrain.data.perplexity import Percentiles, Perplexity
 from packtrain.data.references import References
 from packtrain.data.repeated_lines import RepeatedLines
 from packtrain.data.step import AnyStep, Skips
+from packtrain.errors import UserError
 
 NAME = "common_crawl"
 
@@ -29,6 +31,11 @@ class Quality:
     model: str | None = None
     percentiles: Percentiles = field(default_factory=Percentiles)
 
+    def __post_init__(self) -> None:
+        if self.model is not None and not (Path(self.model) / MODEL).is_file():
+            remedy = "make one with: packtrain quality train=lm"
+            raise UserError(f"domain.quality.model={self.model}: no language model is there; {remedy}")
+
 
 @dataclass(frozen=True)
 class Likeness:
@@ -36,6 +43,11 @@ class Likeness:
 
     model: str | None = None
     minimum: float = 0.5
+
+    def __post_init__(self) -> None:
+        if self.model is not None and not Path(self.model).is_file():
+            remedy = "make one with: packtrain quality train=classifier"
+            raise UserError(f"domain.references.model={self.model}: no classifier is there; {remedy}")
 
 
 @dataclass(frozen=True)
