@@ -1,15 +1,13 @@
 """Any bytes at all: records, messages and pages come out or are counted, nothing raises, nothing hangs
 
-PACKTRAIN_FUZZ_SECONDS=600 makes it search for so long, each test a third; the everyday run takes seconds.
+PACKTRAIN_FUZZ_SECONDS=600 python -m pytest -m slow tests/data/test_fuzz_web.py hunts ten minutes in each of the three.
 """
 
 import gzip
 import io
-import os
 import random
-import time
 
-from hypothesis import HealthCheck, given, settings
+import pytest
 from hypothesis import strategies as st
 
 from packtrain.data import http_message, web_pages
@@ -18,24 +16,8 @@ from packtrain.data.repeated_lines import RepeatedLines
 from packtrain.data.sentences import sentences
 from packtrain.data.step import Skips, Tally
 from packtrain.data.warc import records
+from tests.data.fuzzing import hunt, try_some
 from tests.data.web import document, record, response
-
-SECONDS = float(os.environ.get("PACKTRAIN_FUZZ_SECONDS", "0")) / 3
-EXAMPLES = 10**7 if SECONDS else 60
-quick = settings(
-    max_examples=EXAMPLES,
-    deadline=20_000,
-    suppress_health_check=list(HealthCheck),
-    database=None,
-    derandomize=not SECONDS,
-)
-BEGAN: dict[str, float] = {}
-
-
-def time_is_up(name: str) -> bool:
-    """In a long search, after its seconds, examples pass at once."""
-    return bool(SECONDS) and time.monotonic() - BEGAN.setdefault(name, time.monotonic()) > SECONDS
-
 
 PARTS = [
     b"WARC/1.0\r\n", b"WARC/1.1\n", b"WARC-Type: response\r\n", b"WARC-Type: conversion\n", b"\r\n\r\n", b"\n\n",
@@ -52,12 +34,8 @@ pieces = st.one_of(
 noise = st.lists(pieces, max_size=30).map(b"".join)
 
 
-@given(st.lists(st.tuples(noise, st.integers(0, 5), st.integers(0, 400)), max_size=6))
-@quick
-def test_files_of_any_bytes(parts: list[tuple[bytes, int, int]]) -> None:
+def files_of_any_bytes(parts: list[tuple[bytes, int, int]]) -> None:
     """Each part plain, packed, packed as a record, broken inside, or cut."""
-    if time_is_up("files"):
-        return
     data = b""
     for body, how, at in parts:
         made = record(body, random.Random(at).choice(["response", "conversion", "odd"])) if how >= 2 else body
@@ -83,12 +61,9 @@ def _any_plain(data: bytes) -> bool:
         return True
 
 
-@given(st.lists(st.tuples(noise, st.booleans()), min_size=1, max_size=5), st.binary(max_size=50))
-@quick
-def test_whole_records_stay_whole_whatever_lies_between(parts: list[tuple[bytes, bool]], junk: bytes) -> None:
+def whole_records_stay_whole(example: tuple[list[tuple[bytes, bool]], bytes]) -> None:
     """Members between which junk lies: each that is whole comes out as it was made."""
-    if time_is_up("whole"):
-        return
+    parts, junk = example
     bodies = [b"page %d: " % i + body.replace(b"WARC/", b"") for i, (body, _) in enumerate(parts)]
     data = b"".join(
         gzip.compress(record(body)) + (junk if junked else b"") for body, (_, junked) in zip(bodies, parts, strict=True)
@@ -98,11 +73,9 @@ def test_whole_records_stay_whole_whatever_lies_between(parts: list[tuple[bytes,
         assert found == bodies
 
 
-@given(noise, st.sampled_from(["", "gzip", "br", "deflate"]), st.sampled_from([None, "utf-8", "utf-16", "x", "big5"]))
-@quick
-def test_messages_pages_and_lines_of_any_bytes(body: bytes, coding: str, charset: str | None) -> None:
-    if time_is_up("messages"):
-        return
+def messages_pages_and_lines(example: tuple[bytes, str, str | None]) -> None:
+    """An HTTP message of any bytes, and its page through every step."""
+    body, coding, charset = example
     headers = f"Content-Encoding: {coding}\r\nContent-Type: text/html; charset={charset}\r\n"
     for message in (body, response(body, headers), response(body, "Transfer-Encoding: chunked\r\n")):
         try:
@@ -116,3 +89,32 @@ def test_messages_pages_and_lines_of_any_bytes(body: bytes, coding: str, charset
         pages = [document(line, "1"), document(text, "2")]
         list(step.apply(pages, step.collect(pages), Tally("t")))
         list(common_crawl.Parameters().language(pages, Tally("t")))
+
+
+CASES = [
+    pytest.param(
+        st.lists(st.tuples(noise, st.integers(0, 5), st.integers(0, 400)), max_size=6), files_of_any_bytes, id="files"
+    ),
+    pytest.param(
+        st.tuples(st.lists(st.tuples(noise, st.booleans()), min_size=1, max_size=5), st.binary(max_size=50)),
+        whole_records_stay_whole,
+        id="whole records",
+    ),
+    pytest.param(
+        st.tuples(noise, st.sampled_from(["", "gzip", "br", "deflate"]),
+                  st.sampled_from([None, "utf-8", "utf-16", "x", "big5"])),
+        messages_pages_and_lines,
+        id="messages",
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("strategy", "check"), CASES)
+def test_nothing_raises_and_nothing_whole_is_lost(strategy, check) -> None:
+    try_some(strategy, check, 60)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("strategy", "check"), CASES)
+def test_a_long_hunt_finds_nothing(strategy, check) -> None:
+    assert hunt(strategy, check) > 0
