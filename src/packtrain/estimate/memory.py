@@ -1,45 +1,102 @@
-"""model shape → bytes of weights, gradients, optimiser and activations, on one GPU of a fully sharded group
+"""model, split, batch, recompute → bytes of weights, gradients, optimiser, activations, logits, workspace on one GPU
 
-Training here keeps fp32 weights and casts to bf16 to compute, so a parameter costs 4 + 4 + 8 = 16 bytes: weight,
-gradient and Adam's two moments (the accounting of ZeRO, arXiv 1910.02054, §3.1, without the separate bf16 copy).
+Parameters, gradients and Adam's two moments are fp32 and sharded: 4 + 4 + 8 bytes a parameter (the accounting of ZeRO,
+arXiv 1910.02054, §3.1, without its bf16 copy). A step has four moments in which memory can peak, and the plan takes
+the highest of them:
+
+    loss     all activations, the logits of one chunk, the output table's gradient
+    last     the backward of the last layer: all activations, few gradients
+    first    the backward of the first layer: one layer's activations, all gradients
+    update   weights, gradients, moments
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+from packtrain.estimate.activations import backward_bytes, saved_bytes, weight_copies
+from packtrain.estimate.flops import layer_matrices
+from packtrain.estimate.split import Batch, Split
 from packtrain.model.config import ModelConfig, parameter_count
 
 WEIGHT_BYTES, GRADIENT_BYTES, OPTIMIZER_BYTES = 4, 4, 8
 COMPUTE_BYTES = {"bf16": 2, "fp32": 4}
-SAVED_WIDTHS = (
-    21.0  # activations kept for the backward, in model widths per token and layer: measured, ffn = 2.75 widths
-)
+CHUNK_LOGITS = {"cpu": 1 << 23, "cuda": 1 << 26}  # model/loss.py: logits held at once
+KERNELS = 0.6 * 2**30  # assumed: CUDA's context and its libraries' workspaces
+FRAGMENTS = 0.03  # assumed: share that lies unused between the allocator's blocks
 GIB = 2**30
 
 
 @dataclass(frozen=True)
 class Memory:
-    """GiB. The first three for the whole model, the last two on each GPU."""
+    """Bytes on one GPU at the moment of the peak, which `peak` names."""
 
-    weights_gib: float
-    gradients_gib: float
-    optimizer_gib: float
-    activations_per_gpu_gib: float
-    per_gpu_gib: float
+    weights: float
+    gradients: float
+    optimizer: float
+    activations: float
+    logits: float
+    workspace: float
+    peak: str
+
+    @property
+    def total(self) -> float:
+        return self.weights + self.gradients + self.optimizer + self.activations + self.logits + self.workspace
 
 
-def training_memory(config: ModelConfig, gpus: int, tokens_per_gpu: int, precision: str = "bf16") -> Memory:
-    """What training needs with weights, gradients and optimiser sharded over `gpus` and nothing recomputed.
+def training_memory(
+    config: ModelConfig,
+    split: Split,
+    batch: Batch,
+    recompute: str = "manual",
+    precision: str = "bf16",
+    device: str = "cuda",
+) -> Memory:
+    """The peak of a steady step: the moments exist, gradients are made anew. On `cuda` what CUDA takes is added."""
+    size, tokens, fused = COMPUTE_BYTES[precision], batch.tokens / split.tensor, device == "cuda"
+    parameters, shard = parameter_count(config) / split.tensor, split.shard
+    gradients = parameters * GRADIENT_BYTES / shard
+    layer, table = layer_matrices(config) / split.tensor, config.vocabulary * config.dim / split.tensor
+    stream = tokens * config.dim * size
 
-    `tokens_per_gpu`: the tokens of one micro-batch. Not counted: the allocator's fragments, communication buffers and
-    the one gathered layer of a sharded model; leave a tenth of the card for them.
-    """
-    parameters = parameter_count(config)
-    weights, gradients, optimizer = (
-        parameters * size / GIB for size in (WEIGHT_BYTES, GRADIENT_BYTES, OPTIMIZER_BYTES)
+    kept = tokens * saved_bytes(config, recompute, size, fused)
+    kept += weight_copies(config, recompute, size) / split.tensor
+    norm = tokens * config.dim * (4 + (0 if fused else 4) + (0 if size == 4 else size))  # what the last norm keeps
+    chunk = min(batch.tokens, max(1, CHUNK_LOGITS[device] // config.vocabulary))
+    logits = chunk * config.vocabulary / split.tensor * 8 + (0 if size == 4 else table * size)
+    working = tokens * backward_bytes(config, recompute, size, fused) + stream
+    working += (config.dim * config.hidden_dim * 4 + (0 if size == 4 else layer * size / 2)) / split.tensor
+
+    held = _gathered(layer, table, size, shard)
+    output = table * GRADIENT_BYTES  # the output table's gradient, made with the loss
+    before = gradients if batch.accumulation > 1 else 0.0  # those of the micro-batches before
+    after = gradients if before else gradients - output / shard
+    activations = config.n_layers * kept
+    moments = {
+        "loss": (before, activations + norm + stream, logits, held + output),
+        "last": (before, activations + tokens * config.dim * 4, 0.0, held + (0 if before else output) + working),
+        "first": (after, kept, 0.0, held + working),
+        "update": (gradients, 0.0, 0.0, 0.0),
+    }
+    peak = max(moments, key=lambda name: sum(moments[name]))
+    found = Memory(
+        parameters * WEIGHT_BYTES / shard,
+        moments[peak][0],
+        parameters * OPTIMIZER_BYTES / shard,
+        *moments[peak][1:],
+        peak,
     )
-    layers = tokens_per_gpu * config.n_layers * SAVED_WIDTHS * config.dim * COMPUTE_BYTES[precision]
-    logits = tokens_per_gpu * config.vocabulary * 2 * 4  # the logits and their gradient, fp32
-    activations = (layers + logits) / GIB
-    return Memory(weights, gradients, optimizer, activations, (weights + gradients + optimizer) / gpus + activations)
+    if not fused:
+        return found
+    more = KERNELS + FRAGMENTS * found.total
+    return Memory(
+        found.weights, found.gradients, found.optimizer, found.activations, found.logits, found.workspace + more, peak
+    )
+
+
+def _gathered(layer: float, table: float, size: int, shard: int) -> float:
+    """What a sharded model holds whole for a while: two layers' weights (one is fetched ahead) and one layer's
+    gradients before they are reduced; the tables stay gathered from forward to backward (FSDP2's root group)."""
+    if shard == 1:
+        return 0.0
+    return 2 * layer * size + layer * (size + 4) + 2 * table * size

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-# LLaMA-65B: about 380 tokens/s on each A100-80GB (arXiv 2302.13971, §2.4), which is this by 6N+attention.
-PAPER_MFU = 0.495
-
 
 def tokens_per_second(peak_flops: float, utilisation: float, flops_per_token: float) -> float:
     """Tokens a second on hardware of `peak_flops` FLOP/s that does `utilisation` (0–1) of them."""

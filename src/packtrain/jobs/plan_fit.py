@@ -1,0 +1,66 @@
+"""finished runs of several sizes and lengths → (parameters, tokens, held-out loss) → the constants of L(N, D)"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from packtrain.errors import UserError
+from packtrain.estimate.sweep_fit import Point, fit_law
+from packtrain.jobs.plan_runs import Finished, finished_runs
+from packtrain.model.config import parameter_count
+
+if TYPE_CHECKING:
+    from packtrain.jobs.plan import PlanJob
+
+
+def answer(job: PlanJob) -> tuple[dict[str, Any], str]:
+    """The fit; written to `output` where one is given."""
+    target = Path(job.output) if job.output else None
+    if target and target.exists():
+        raise UserError(f"output={target} exists already and is not overwritten; give another name or delete it")
+    runs = finished_runs(job)
+    points = [point(run) for run in runs]
+    found = fit_law(points)
+    law = found.law
+    result = {
+        "law": asdict(law),
+        "intervals_90_percent": found.intervals,
+        "relative_error": found.error,
+        "points": [
+            {"run": run.data.name, **asdict(p), "fitted": law.loss(p.parameters, p.tokens)}
+            for run, p in zip(runs, points, strict=True)
+        ],
+    }
+    lines = [f"{'run':40} {'parameters':>13} {'tokens':>13} {'loss':>8} {'fitted':>8}"]
+    for row in result["points"]:
+        lines.append(
+            f"{row['run'][:40]:40} {row['parameters']:>13,.0f} {row['tokens']:>13,.0f} {row['loss']:>8.4f} {row['fitted']:>8.4f}"
+        )
+    lines += ["", f"L(N, D) = {law.E:.4f} + {law.A:.4g} / N^{law.alpha:.4f} + {law.B:.4g} / D^{law.beta:.4f}"]
+    lines += [
+        f"{name:>6}  90 % of the resamples: {low:.4g} to {high:.4g}" for name, (low, high) in found.intervals.items()
+    ]
+    lines.append(f"typical error {found.error:.2%} of the loss")
+    if target:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary = target.with_name(target.name + ".tmp")
+        temporary.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+        temporary.replace(target)
+        lines.append(f"written to {target}: packtrain plan law={target} inference_tokens=…")
+    return result, "\n".join(lines)
+
+
+def point(run: Finished) -> Point:
+    """The last held-out loss, the mean over the domains, or the mean of the last training losses where there is none."""
+    tokens = run.number("tokens")
+    if not tokens:
+        raise UserError(f"{run.data.path}/summary.json does not say how many tokens it trained on: leave it out")
+    held_out = [curve[-1][1] for curve in run.data.held_out_curves().values() if curve]
+    last = [loss for _, loss in run.data.curve("train/loss")[-20:]]
+    losses = held_out or last
+    if not losses:
+        raise UserError(f"{run.data.path} has no losses in metrics.csv: leave it out")
+    return Point(parameter_count(run.model), tokens, sum(losses) / len(losses))
