@@ -20,7 +20,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 
-from packtrain import settings
+from packtrain import cli_help, settings
 from packtrain.cli_instantiate import OPEN_SETS, instantiate
 from packtrain.errors import UserError
 
@@ -36,8 +36,11 @@ LAUNCHED = ("train", "finetune")  # what a launcher starts elsewhere; every othe
 INFO = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
 
 
-def parse(arguments: Sequence[str]) -> argparse.Namespace:
-    """Hydra's flags, wherever they stand among the overrides."""
+def parse(arguments: Sequence[str], command: str | None = None) -> argparse.Namespace:
+    """Hydra's flags, wherever they stand among the overrides.
+
+    A first word without `=` is the action of a command that has actions: `plan fit` is `plan action=fit`.
+    """
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     parser.add_argument("overrides", nargs="*")
     parser.add_argument("-m", "--multirun", action="store_true")
@@ -52,6 +55,9 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
 
     parser.error = refuse  # pyright: ignore[reportAttributeAccessIssue]
     options = parser.parse_intermixed_args(list(arguments))
+    first = options.overrides[0] if options.overrides else ""
+    if command and re.fullmatch(r"[a-z]+", first) and cli_help.has_key(command, "action"):
+        options.overrides[0] = f"action={first}"
     options.overrides = [with_quotes(override, options.multirun) for override in options.overrides]
     return options
 

@@ -43,6 +43,12 @@ def commands() -> list[str]:
     return sorted(item.name[:-5] for item in conf().iterdir() if item.name.endswith(".yaml"))
 
 
+def has_key(command: str, key: str) -> bool:
+    """Whether a command's YAML has `key` at its top."""
+    text = (conf() / f"{command}.yaml").read_text(encoding="utf-8")
+    return re.search(rf"^{key}:", text, re.MULTILINE) is not None
+
+
 def purpose(text: str) -> str:
     """The first comment line of a command's YAML."""
     comments = (line.lstrip("# ").strip() for line in text.splitlines() if line.startswith("#"))

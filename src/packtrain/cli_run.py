@@ -41,7 +41,7 @@ PLACE = ("name", "runs_dir", "run_dir")
 
 def run(command: str, arguments: Sequence[str], guarded: Guard) -> int:
     """Runs `command` as its arguments say; returns the exit code, of a sweep the worst of its members'."""
-    options = parse(arguments)
+    options = parse(arguments, command)
     engine = start(options.config_dir)
     here = {} if command in LAUNCHED and "dry_run=true" not in options.overrides else {"hydra/launcher": "basic"}
     try:

@@ -3,10 +3,9 @@
 import pytest
 
 from packtrain.errors import UserError
-from packtrain.estimate.flops import flops_per_token
+from packtrain.estimate.flops import flops_per_token, hardware_flops
 from packtrain.estimate.hardware import TABLE, by_name, lookup
-from packtrain.estimate.memory import training_memory
-from packtrain.estimate.throughput import PAPER_MFU, mfu, tokens_per_second
+from packtrain.estimate.throughput import mfu, tokens_per_second
 from packtrain.estimate.time import duration
 from packtrain.model.config import ModelConfig
 
@@ -37,25 +36,23 @@ def test_utilisation_is_unknown_where_the_peak_is() -> None:
 
 
 def test_the_paper_s_utilisation_gives_its_speed_and_its_days() -> None:
-    speed = tokens_per_second(312e12, PAPER_MFU, flops_per_token(LLAMA_65B, 2048))
+    speed = tokens_per_second(312e12, 0.495, flops_per_token(LLAMA_65B, 2048))
     assert speed == pytest.approx(380, abs=1)
     took = duration(1.4e12, 380, 2048)
     assert took.days == pytest.approx(20.8, abs=0.05)
     assert took.gpu_hours == pytest.approx(1_022_362, rel=0.002), "the paper's GPU-hours for 65B"
 
 
-def test_a_parameter_costs_sixteen_bytes_in_all() -> None:
-    memory = training_memory(LLAMA_7B, gpus=1, tokens_per_gpu=2048)
-    assert memory.weights_gib == memory.gradients_gib == pytest.approx(6_738_415_616 * 4 / 2**30)
-    assert memory.optimizer_gib == 2 * memory.weights_gib
-    assert memory.per_gpu_gib == pytest.approx(6_738_415_616 * 16 / 2**30 + memory.activations_per_gpu_gib)
-
-
-def test_sharding_divides_the_states_and_not_the_activations() -> None:
-    one, many = (training_memory(LLAMA_7B, gpus, 2048) for gpus in (1, 8))
-    assert many.activations_per_gpu_gib == one.activations_per_gpu_gib
-    states = one.per_gpu_gib - one.activations_per_gpu_gib
-    assert many.per_gpu_gib - many.activations_per_gpu_gib == pytest.approx(states / 8)
+def test_executed_flops_by_hand() -> None:
+    tiny = ModelConfig(dim=4, n_layers=2, n_heads=1, vocab_size=10, ffn_dim=8)
+    head, layers = 2 * 10 * 4, 2 * 2 * (4 * 16 + 3 * 32)
+    attention = 2 * (2 * 4 * 5)  # two layers of half of 4·C·T
+    kept = hardware_flops(tiny, 5, "manual")
+    assert kept.products == 3 * (head + layers) and kept.attention == 3.5 * attention
+    again = hardware_flops(tiny, 5, "full")
+    assert again.products == 3 * head + 4 * layers and again.attention == 4.5 * attention
+    with pytest.raises(UserError, match="did you mean 'full'"):
+        hardware_flops(tiny, 5, "ful")
 
 
 @pytest.mark.parametrize(
@@ -90,6 +87,9 @@ def test_every_row_has_a_source_and_plausible_figures() -> None:
     for gpu in TABLE.values():
         assert len(gpu.source) > 10
         assert 1e14 < gpu.peak_flops < 3e15 and 20 < gpu.memory_gb < 300 and 200 < gpu.rated_watts <= 1000
+        assert (
+            500 < gpu.memory_gb_per_second < 9000 and 30 < gpu.link_gb_per_second <= 900 and 0.7 < gpu.clock_share <= 1
+        )
     with pytest.raises(UserError, match="did you mean 'h100'"):
         by_name("h10")
     assert by_name("A100_80GB").name == "a100-80gb"

@@ -1,57 +1,177 @@
 """packtrain plan: the paper's cluster gives the paper's days and tonnes; what is unknown stays null"""
 
 import json
+import subprocess
+import sys
+import time
 from typing import Any
 
 import pytest
 
 from packtrain import cli
 
+SPINE = (
+    "model", "parameters", "non_embedding_parameters", "tokens", "batch_tokens", "steps", "sequence_length",
+    "flops_per_token", "flops_total", "convention", "weights_gib", "gradients_gib", "optimizer_gib", "activations_gib",
+    "memory_gib", "gpus", "gpu", "gpu_memory_gib", "fits", "pue", "kg_co2_per_kwh", "mfu", "tokens_per_second_per_gpu",
+    "days", "gpu_hours", "power_watts", "energy_mwh", "co2eq_tonnes", "assumption", "unknown",
+)  # fmt: skip
+ADDED = (
+    "hfu", "logits_gib", "workspace_gib", "weights_per_gpu_gib", "gradients_per_gpu_gib", "optimizer_per_gpu_gib",
+    "largest_micro_batch", "micro_batch", "accumulation", "change", "serving", "communication_gb_per_step",
+    "step_seconds", "step_parts", "cost", "overtraining", "parallel",
+)  # fmt: skip
+
 
 def plan(capsys: pytest.CaptureFixture[str], *overrides: str) -> dict[str, Any]:
-    assert cli.main(["plan", "format=json", *overrides]) == 0
+    assert cli.main(["plan", "format=json", *overrides]) == 0, capsys.readouterr().err
     return json.loads(capsys.readouterr().out)
 
 
 def test_65b_on_the_paper_s_cluster(capsys: pytest.CaptureFixture[str]) -> None:
     found = plan(capsys, "model=65b", "cluster=llama_paper")
+    assert set(SPINE) <= set(found) and set(ADDED) <= set(found)
     assert found["parameters"] == 65_285_660_672
-    assert found["tokens_per_second_per_gpu"] == pytest.approx(380, abs=1)
-    assert found["days"] == pytest.approx(20.8, abs=0.1), "the paper: about 21 days"
-    assert found["gpu_hours"] == pytest.approx(1_022_362, rel=0.002)
-    assert found["energy_mwh"] == pytest.approx(449, rel=0.005)
-    assert found["co2eq_tonnes"] == pytest.approx(173, rel=0.005)
-    assert found["gpus"] == 2048 and found["fits"] is True
-    assert "49.5%" in found["assumption"] and "paper" in found["assumption"]
+    assert found["tokens_per_second_per_gpu"] == pytest.approx(380, rel=0.10)
+    assert found["days"] == pytest.approx(21, rel=0.10), "the paper: about 21 days"
+    assert found["gpu_hours"] == pytest.approx(1_022_362, rel=0.10)
+    assert found["energy_mwh"] == pytest.approx(found["gpu_hours"] * 400 * 1.1 / 1e6)
+    assert found["co2eq_tonnes"] == pytest.approx(found["energy_mwh"] * 0.385)
+    assert found["gpus"] == 2048 and found["fits"] is True and found["parallel"]["shard"] == 2048
+    assert "fitted to published runs" in found["assumption"]
 
 
 @pytest.mark.parametrize(("size", "gpu_hours"), [("7b", 82_432), ("13b", 135_168), ("33b", 530_432)])
-def test_the_other_sizes_come_within_a_tenth_of_the_paper_s_hours(
+def test_the_other_sizes_come_within_a_fifth_of_the_paper_s_hours(
     size: str, gpu_hours: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    found = plan(capsys, f"model={size}", "cluster=llama_paper")
-    assert found["gpu_hours"] == pytest.approx(gpu_hours, rel=0.1), "one utilisation for all sizes is an assumption"
+    assert plan(capsys, f"model={size}", "cluster=llama_paper")["gpu_hours"] == pytest.approx(gpu_hours, rel=0.2)
 
 
 def test_without_a_named_gpu_time_energy_and_fit_are_null_with_one_reason(capsys: pytest.CaptureFixture[str]) -> None:
     found = plan(capsys)
-    for key in ("tokens_per_second_per_gpu", "days", "gpu_hours", "energy_mwh", "co2eq_tonnes", "fits"):
+    for key in ("tokens_per_second_per_gpu", "days", "gpu_hours", "energy_mwh", "co2eq_tonnes", "fits", "cost"):
         assert found[key] is None, key
     assert "cluster.gpu=" in found["unknown"]
     assert found["parameters"] == 6_738_415_616 and found["memory_gib"] > 100
 
 
-def test_a_named_gpu_a_given_utilisation_and_power(capsys: pytest.CaptureFixture[str]) -> None:
-    found = plan(capsys, "cluster.gpu=h200", "mfu=0.4", "cluster.power_watts=500", "cluster.pue=1.2")
-    assert found["fits"] is True and found["power_watts"] == 500
+def test_a_given_utilisation_power_and_price(capsys: pytest.CaptureFixture[str]) -> None:
+    price = "cluster.price_per_gpu_hour=2.5"
+    found = plan(capsys, "cluster.gpu=h200", "mfu=0.4", "cluster.power_watts=500", "cluster.pue=1.2", price)
+    assert found["fits"] is True and found["power_watts"] == 500 and found["mfu"] == pytest.approx(0.4)
     assert found["energy_mwh"] == pytest.approx(found["gpu_hours"] * 500 * 1.2 / 1e6)
+    assert found["cost"] == pytest.approx(2.5 * found["gpu_hours"])
     assert found["assumption"].startswith("40.0% of 989.4 TFLOP/s") and "as given" in found["assumption"]
-    assert plan(capsys, "cluster.gpu=h100")["fits"] is False, "the 7B's states alone are 101 GiB"
     assert plan(capsys, "cluster.gpu=h200", "precision=fp32")["days"] is None
 
 
+def test_what_does_not_fit_says_what_to_change_and_that_then_fits(capsys: pytest.CaptureFixture[str]) -> None:
+    found = plan(capsys, "cluster.gpu=h100")
+    assert found["fits"] is False and found["largest_micro_batch"] is None, "the 7B's states alone are 101 GiB"
+    assert len(found["change"]) >= 2
+    for change in found["change"]:
+        assert plan(capsys, "cluster.gpu=h100", *change.split())["fits"] is True, change
+    tight = ("model=13b", "cluster.gpu=a100-80gb", "cluster.gpus_per_node=8", "sequences_per_gpu=16")
+    found = plan(capsys, *tight)
+    assert found["fits"] is False and found["change"][0].startswith("sequences_per_gpu=")
+    for change in found["change"]:
+        assert plan(capsys, *tight, *change.split())["fits"] is True, change
+
+
+def test_the_largest_micro_batch_fits_and_the_next_does_not(capsys: pytest.CaptureFixture[str]) -> None:
+    cluster = ("cluster.gpu=h100", "cluster.gpus_per_node=8")
+    best = plan(capsys, *cluster)["largest_micro_batch"]
+    assert plan(capsys, *cluster, f"sequences_per_gpu={best}")["fits"] is True
+    assert plan(capsys, *cluster, f"sequences_per_gpu={2 * best}")["fits"] is False
+
+
+def test_tensor_parallel_and_replicas_move_what_they_should(capsys: pytest.CaptureFixture[str]) -> None:
+    cluster = ("cluster.gpu=h100", "cluster.nodes=4", "cluster.gpus_per_node=8", "sequences_per_gpu=2")
+    plain = plan(capsys, *cluster)
+    split = plan(capsys, *cluster, "parallel.tensor=4", "parallel.replicate=2")
+    assert split["parallel"] == {"tensor": 4, "replicate": 2, "shard": 4}
+    assert plain["communication_gb_per_step"]["tensor"] == 0 < split["communication_gb_per_step"]["tensor"]
+    assert split["tokens_per_second_per_gpu"] < plain["tokens_per_second_per_gpu"]
+
+
+def test_an_extrapolated_generation_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "no published run of blackwell" in plan(capsys, "cluster.gpu=b200")["assumption"]
+
+
+def test_this_cpu_is_measured_on_request(capsys: pytest.CaptureFixture[str]) -> None:
+    found = plan(capsys, "model=1m", "cluster.gpu=cpu", "precision=fp32")
+    assert found["tokens_per_second_per_gpu"] > 10 and "measured" in found["assumption"]
+    assert "measured now" in found["gpu_source"]
+    assert "precision=fp32" in plan(capsys, "model=1m", "cluster.gpu=cpu")["unknown"]
+
+
 def test_the_table_shows_what_the_json_holds(capsys: pytest.CaptureFixture[str]) -> None:
+    found = plan(capsys, "model=65b", "cluster=llama_paper")
     assert cli.main(["plan", "model=65b", "cluster=llama_paper"]) == 0
     text = capsys.readouterr().out
-    for part in ("65,285,660,672", "20.81 days", "tCO2eq", "6N+attention", "2,048 x a100-80gb: fits"):
-        assert part in text
+    days, speed = f"{found['days']:.2f} days", f"{found['tokens_per_second_per_gpu']:.0f} tokens/s/GPU"
+    for part in ("65,285,660,672", days, speed, "tCO2eq", "6N+attention", "2,048 x a100-80gb", "261.14 GB", ": fits"):
+        assert part in text, part
+
+
+def test_a_plan_answers_within_a_second_and_a_half_without_torch() -> None:
+    program = "import sys; from packtrain import cli; code = cli.main(sys.argv[1:]); assert 'torch' not in sys.modules"
+    command = [sys.executable, "-c", program + "; sys.exit(code)", "plan", "model=65b", "cluster=llama_paper"]
+    times = []
+    for _ in range(3):  # the best of three: other work shares this machine
+        begin = time.perf_counter()
+        done = subprocess.run(
+            [*command, "inference_tokens=1e13"][: 6 + len(times) // 2], capture_output=True, text=True
+        )
+        times.append(time.perf_counter() - begin)
+        assert done.returncode == 0, done.stderr
+    assert min(times) < 1.5
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("cluster.price_per_gpu_hour=0", "cluster.price_per_gpu_hour=0.0: expected a positive number"),
+        ("cluster.price_per_gpu_hour=-2", "expected a positive number, or null"),
+        ("cluster.price_per_gpu_hour=inf", "expected a positive number, or null"),
+        ("cluster.pue=0.9", "cluster.pue=0.9: expected at least 1"),
+        ("cluster.pue=nan", "expected at least 1"),
+        ("cluster.gpu=v100", "not in the hardware table, and its figures are not guessed"),
+        ("cluster.region=ATLANTIS", "cluster.region=ATLANTIS is not in codecarbon's table"),
+        ("parallel.tensor=3", "does not divide the 1 GPUs of the cluster"),
+        ("sequences_per_gpu=3", "sequences_per_gpu=3 does not divide the 2048 sequences"),
+        ("data.batch_tokens=1000", "nearest: data.batch_tokens=2048"),
+        ("mfu=1.5", "mfu=1.5: expected a share between 0 and 1"),
+        ("efficiency=0", "efficiency=0.0: expected a share"),
+        ("target_loss=2", "target_loss=2 needs inference_tokens="),
+        ("inference_tokens=-1", "inference_tokens=-1.0: expected a positive number"),
+        ("picture=x.png", "give inference_tokens=… too"),
+        ("action=predict", "known: calibrate, carbon, fit, plan, published"),
+        ("action=fit", "packtrain plan fit needs run=NAME or runs=[A,B,…]"),
+    ],
+)
+def test_a_mistake_is_one_line_with_the_remedy(override: str, message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["plan", override]) == 2
+    error = capsys.readouterr().err
+    assert message in error and error.count("\n") == 1 and "Traceback" not in error
+
+
+def test_more_processes_than_this_cpu_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["plan", "cluster.gpu=cpu", "cluster.nodes=2"]) == 2
+    assert "measures this machine" in capsys.readouterr().err
+
+
+def test_a_country_s_electricity_by_codecarbon_s_table(capsys: pytest.CaptureFixture[str]) -> None:
+    france, poland = (plan(capsys, f"cluster.region={code}")["kg_co2_per_kwh"] for code in ("fra", "POL"))
+    assert 0.01 < france < 0.15 and 0.4 < poland < 1.0
+    assert cli.main(["plan", "cluster.region=Germany"]) == 2
+    assert "did you mean 'DEU'" in capsys.readouterr().err
+
+
+def test_without_codecarbon_the_remedy_is_named(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    assert cli.main(["plan", "cluster.region=FRA"]) == 2
+    assert "pip install 'packtrain[carbon]'" in capsys.readouterr().err

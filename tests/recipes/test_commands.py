@@ -61,7 +61,7 @@ def test_a_printed_command_composes_into_its_job(line: str) -> None:
     assert command in cli_help.commands()
     if "--help" in rest or "-h" in rest:
         return
-    options = cli_compose.parse(rest)
+    options = cli_compose.parse(rest, command)
     engine = cli_compose.start()
     try:
         for overrides in members(engine, options.overrides) if options.multirun else [options.overrides]:

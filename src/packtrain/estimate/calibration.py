@@ -72,7 +72,7 @@ def least_squares(
             [sum(a * b for a, b in zip(slopes[i], slopes[j], strict=True)) + damping * (i == j) for j in range(width)]
             for i in range(width)
         ]
-        right = [-sum(a * b for a, b in zip(slopes[i], errors, strict=True)) for i in range(width)]
+        right = [-1.0 * sum(a * b for a, b in zip(slopes[i], errors, strict=True)) for i in range(width)]
         step = solve(normal, right)
         trial = [min(limits[1], max(limits[0], v + d)) for v, d in zip(values, step, strict=True)]
         found = residuals(trial)

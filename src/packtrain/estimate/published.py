@@ -120,9 +120,10 @@ UNSEEN: tuple[Run, ...] = (
     foundry("7B", "h100", 8, 2, 2, "full", 3318, length=32768),
 )
 
-# LLaMA's own: table 15's GPU-hours and the tokens of table 2. Never fitted. What the paper does not say is taken as: all
-# 2 048 GPUs for every size (it says so of 65B), one sequence a GPU (that is its batch of 4 M tokens), FSDP over 200 Gb/s
-# InfiniBand a GPU (Meta's Research SuperCluster), a memory-efficient attention of FlashAttention 1's speed.
+# LLaMA's own: table 15's GPU-hours and the tokens of table 2. Never fitted. What the paper does not say is taken as:
+# 2 048 GPUs for every size (it says so of 65B alone), one sequence a GPU (that is its batch of 4 M tokens), FSDP that
+# reduces in half precision (the default of fairscale's, which its release uses), 200 Gb/s InfiniBand a GPU (Meta's
+# Research SuperCluster), an attention of FlashAttention 1's speed.
 PAPER_HOURS = {"7B": (1.0e12, 82_432), "13B": (1.0e12, 135_168), "33B": (1.4e12, 530_432), "65B": (1.4e12, 1_022_362)}
 PAPER_SHAPES = {"7B": (4096, 32, 32), "13B": (5120, 40, 40), "33B": (6656, 60, 52), "65B": (8192, 80, 64)}
 
@@ -133,5 +134,5 @@ def paper_run(size: str, gpus: int = 2048) -> Run:
     tokens, hours = PAPER_HOURS[size]
     model = ModelConfig(dim=dim, n_layers=layers, n_heads=heads, vocab_size=32_000)
     micro = 4_194_304 // 2048 // gpus
-    setup = Setup(by_name("a100-80gb"), gpus, 2048, micro, 1, recompute="manual", kernel="flash1")
+    setup = Setup(by_name("a100-80gb"), gpus, 2048, micro, 1, recompute="manual", kernel="flash1", reduce_bytes=2)
     return Run(f"LLaMA-{size}, {gpus} A100", "LLaMA, tables 2 and 15", model, setup, tokens / hours / 3600)

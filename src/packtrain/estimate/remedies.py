@@ -72,7 +72,7 @@ def _ways(now: Situation) -> Iterator[tuple[str, Situation]]:
     if now.choice.replicate > 1:
         yield "parallel.replicate=1", change(choice=ParallelChoice(now.choice.tensor, 1), micro_batch=None)
     for recompute in ("manual", "full"):
-        if now.recompute != recompute and not (now.recompute == "full"):
+        if now.recompute != recompute and now.recompute != "full":
             yield f"recompute={recompute}", change(recompute=recompute, micro_batch=None)
     for tensor in (2, 4, 8):
         if tensor > now.choice.tensor and tensor <= now.gpus_per_node:

@@ -58,7 +58,7 @@ def assumed(generation: str) -> bool:
     return generation not in ("ampere", "hopper", "cpu")
 
 
-FITTED = Constants(ampere=0.815, hopper=0.663, exposed=0.591)
+FITTED = Constants(ampere=0.818, hopper=0.664, exposed=0.615)
 
 
 @dataclass(frozen=True)
@@ -118,12 +118,13 @@ def step_time(config: ModelConfig, setup: Setup, constants: Constants = FITTED) 
     passes = tokens * pass_bytes(config, setup) / bandwidth
     share = setup.shard * setup.tensor
     optimiser = parameter_count(config) * OPTIMISER_BYTES / share / bandwidth / setup.accumulation
-    parts = [part / setup.tensor for part in (products, attention, passes)]
-    busy = sum(parts) + optimiser
+    products, attention, passes = products / setup.tensor, attention / setup.tensor, passes / setup.tensor
+    busy = products + attention + passes + optimiser
     wire = communication_seconds(config, setup)
     exposed = max(busy, wire) + constants.exposed * min(busy, wire) - busy
     seconds = busy + exposed
-    return Step(*parts, optimiser, wire, exposed, seconds, tokens / setup.tensor / seconds)
+    rate = tokens / setup.tensor / seconds
+    return Step(products, attention, passes, optimiser, wire, exposed, seconds, rate)
 
 
 def attention_share(kernel: str, generation: str) -> float:

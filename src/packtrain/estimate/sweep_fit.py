@@ -50,9 +50,7 @@ def fit_law(points: Sequence[Point], resamples: int = 200, seed: int = 0) -> Swe
     data = numpy.array([(p.parameters, p.tokens, p.loss) for p in points], dtype=float)
     best, error = _best(data)
     if best is None:
-        raise UserError(
-            "no law with positive A and B fits these runs: longer runs or larger models must reach less loss"
-        )
+        raise UserError("no law fits these runs: longer runs and larger models must reach a lower loss")
     draw = numpy.random.default_rng(seed)
     found = []
     for _ in range(resamples):
@@ -67,7 +65,7 @@ def fit_law(points: Sequence[Point], resamples: int = 200, seed: int = 0) -> Swe
 
 
 def _best(data: Any, rounds: int = 6) -> tuple[Any, float]:
-    """(E, A, B, α, β) with the least squares, and the root mean square; (None, inf) where A or B is nowhere positive."""
+    """(E, A, B, α, β) with the least squares, and the root mean square; (None, inf) where none fits."""
     import numpy
 
     low, high = numpy.array([LOWEST, LOWEST]), numpy.array([HIGHEST, HIGHEST])
@@ -94,7 +92,7 @@ def _linear(data: Any, grid: Any) -> tuple[Any, Any]:
     n0, d0 = (
         numpy.exp(numpy.log(N).mean()),
         numpy.exp(numpy.log(D).mean()),
-    )  # scaled, so that the columns are of order 1
+    )  # columns of order 1
     x = (N[None, :] / n0) ** -grid[:, :1]
     y = (D[None, :] / d0) ** -grid[:, 1:]
     columns = numpy.stack([numpy.ones_like(x), x, y], axis=-1) / L[None, :, None]  # (grid, runs, 3), relative

@@ -83,11 +83,11 @@ def compare(
         training = flops_per_token(model, sequence_length) * tokens
         serving = 2.0 * N * inference_tokens
         if training_hours and serving_hours:
-            hours = training_hours(model, tokens), serving_hours(model, inference_tokens)
-            if hours[0] is None or hours[1] is None:
+            hours, served = training_hours(model, tokens), serving_hours(model, inference_tokens)
+            if hours is None or served is None:
                 never.append(model.name)
                 continue
-            training, serving = hours
+            training, serving = hours, served
         found.append(Candidate(model.name, N, tokens, tokens / law.optimal_tokens(N), training, serving))
     if not found:
         raise UserError(

@@ -49,8 +49,8 @@ def _row(job: PlanJob, run: Finished) -> dict[str, Any]:
     micro = data.micro_batch or max(n for n in range(1, min(16, each) + 1) if each % n == 0)
     setup = Setup(
         board, devices, data.sequence_length, micro, max(1, each // micro),
-        recompute=str(config.get("recompute", "manual")), fused=bool(config.get("compile", False)), kernel=job.attention,
-        tensor=tensor, replicate=replicate,
+        recompute=str(config.get("recompute", "manual")), fused=bool(config.get("compile", False)),
+        kernel=job.attention, tensor=tensor, replicate=replicate,
     )  # fmt: skip
 
     def rate(efficiency: float) -> float:

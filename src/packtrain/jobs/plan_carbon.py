@@ -13,10 +13,10 @@ if TYPE_CHECKING:
     from packtrain.jobs.plan import PlanJob
 
 WHY = {
-    "7B": "close; the number of GPUs is not published, half as many would make it faster still",
-    "13B": "its hours imply 54 % MFU, more than 7B and 33B: likely fewer GPUs, hence a larger share each (1 024: below)",
+    "7B": "close",
+    "13B": "its hours imply 54 % MFU, above 7B and 33B: likely fewer GPUs with more of the batch each, as below",
     "33B": "close",
-    "65B": "close; one sequence a GPU, so a third of the step waits for weights and gradients on the network",
+    "65B": "close; one sequence a GPU, so a quarter of the step waits for the network",
 }
 
 
@@ -63,9 +63,8 @@ def published() -> tuple[dict[str, Any], str]:
         lines.append(f"LLaMA-{size:16} {hours:>12,} {own:>12,.0f} {own / hours - 1:>+7.1%}  {WHY[size]}")
     half = PAPER_HOURS["13B"][0] / predict(paper_run("13B", 1024)) / 3600
     lines.append(f"{'LLaMA-13B, 1 024 GPUs':22} {135_168:>12,} {half:>12,.0f} {half / 135_168 - 1:>+7.1%}")
-    lines.append(
-        f"{'LLaMA-65B, tokens/s':22} {380:>12,} {predict(paper_run('65B')):>12,.0f} {predict(paper_run('65B')) / 380 - 1:>+7.1%}"
-    )
+    speed = predict(paper_run("65B"))
+    lines.append(f"{'LLaMA-65B, tokens/s':22} {380:>12,} {speed:>12,.0f} {speed / 380 - 1:>+7.1%}")
     lines += ["", f"{'tokens/s/GPU':44} {'published':>10} {'predicted':>10} {'off':>7}  source"]
     for found in leave_one_out():
         run = found.run
@@ -73,9 +72,8 @@ def published() -> tuple[dict[str, Any], str]:
             {"name": run.name, "source": run.source, "tokens_per_second_per_gpu": run.tokens_per_second,
              "predicted": found.predicted, "error": found.error}
         )  # fmt: skip
-        lines.append(
-            f"{run.name:44} {run.tokens_per_second:>10,.0f} {found.predicted:>10,.0f} {found.error:>+7.1%}  {run.source}"
-        )
+        speeds = f"{run.tokens_per_second:>10,.0f} {found.predicted:>10,.0f}"
+        lines.append(f"{run.name:44} {speeds} {found.error:>+7.1%}  {run.source}")
     errors = sorted(abs(row["error"]) for row in rows)
     median, largest = errors[len(errors) // 2], errors[-1]
     lines.append(f"median {median:.1%}, largest {largest:.1%}, each row left out of its own fit")

@@ -37,7 +37,8 @@ def answer(job: PlanJob) -> tuple[dict[str, Any], str]:
     lines = [f"{'run':40} {'parameters':>13} {'tokens':>13} {'loss':>8} {'fitted':>8}"]
     for row in result["points"]:
         lines.append(
-            f"{row['run'][:40]:40} {row['parameters']:>13,.0f} {row['tokens']:>13,.0f} {row['loss']:>8.4f} {row['fitted']:>8.4f}"
+            f"{row['run'][:40]:40} {row['parameters']:>13,.0f} {row['tokens']:>13,.0f} "
+            f"{row['loss']:>8.4f} {row['fitted']:>8.4f}"
         )
     lines += ["", f"L(N, D) = {law.E:.4f} + {law.A:.4g} / N^{law.alpha:.4f} + {law.B:.4g} / D^{law.beta:.4f}"]
     lines += [
@@ -54,7 +55,7 @@ def answer(job: PlanJob) -> tuple[dict[str, Any], str]:
 
 
 def point(run: Finished) -> Point:
-    """The last held-out loss, the mean over the domains, or the mean of the last training losses where there is none."""
+    """The last held-out loss, the mean over the domains; without one the mean of the last training losses."""
     tokens = run.number("tokens")
     if not tokens:
         raise UserError(f"{run.data.path}/summary.json does not say how many tokens it trained on: leave it out")

@@ -30,21 +30,17 @@ def draw(found: Comparison, law: Law, path: Path) -> Path:
         axes.plot(
             sizes, values, "o-", color=colour, label=name, linewidth=2.2 if name == "together" else 1.4, markersize=4
         )
-    for which, text, drop in (
-        (found.cheapest_to_train, "cheapest to train", 26),
-        (found.cheapest, "cheapest in all", -30),
-    ):
+    for which, text in ((found.cheapest_to_train, "cheapest to train"), (found.cheapest, "cheapest in all")):
         c = next(c for c in found.candidates if c.name == which)
-        value = c.training if drop > 0 else c.total
+        train = text == "cheapest to train"
+        value = c.training if train else c.total
         label = f"{text}: {c.name}\n{c.tokens:.2g} tokens, {c.overtraining:.1f}× its optimum"
         axes.annotate(
-            label, (c.parameters, value), xytext=(0, 34 if drop < 0 else -44), textcoords="offset points", ha="center",
+            label, (c.parameters, value), xytext=(0, -44 if train else 34), textcoords="offset points", ha="center",
             fontsize=8.5, arrowprops={"arrowstyle": "-", "color": "#777777"},
         )  # fmt: skip
     axes.set(xscale="log", yscale="log", xlabel="parameters", ylabel=found.unit)
-    axes.set_title(
-        f"one loss, {found.loss:.3f} nats a token, by sizes trained longer or shorter ({law.source})", fontsize=9
-    )
+    axes.set_title(f"sizes trained until {found.loss:.3f} nats a token ({law.source})", fontsize=9)
     axes.grid(True, which="major", color="#dddddd", linewidth=0.6)
     axes.margins(y=0.18)
     axes.legend(frameon=False)

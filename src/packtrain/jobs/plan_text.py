@@ -41,9 +41,9 @@ def _memory(plan: dict[str, Any]) -> list[Row]:
     room = "" if plan["gpu_memory_gib"] is None else f" {plan['gpu_memory_gib']:,.1f} GiB"
     largest = plan["largest_micro_batch"]
     rows = [
-        ("weights", f"{plan['weights_per_gpu_gib']:,.2f} GiB", f"each GPU; fp32, whole model {plan['weights_gib']:,.2f}"),
+        ("weights", f"{plan['weights_per_gpu_gib']:,.2f} GiB", f"each GPU; fp32, whole {plan['weights_gib']:,.2f}"),
         ("gradients", f"{plan['gradients_per_gpu_gib']:,.2f} GiB", f"at the peak; whole {plan['gradients_gib']:,.2f}"),
-        ("optimizer", f"{plan['optimizer_per_gpu_gib']:,.2f} GiB", f"Adam's moments; whole {plan['optimizer_gib']:,.2f}"),
+        ("optimizer", f"{plan['optimizer_per_gpu_gib']:,.2f} GiB", f"moments; whole {plan['optimizer_gib']:,.2f}"),
         (
             "activations", f"{plan['activations_gib']:,.2f} GiB",
             f"{plan['micro_batch']} × {plan['sequence_length']} tokens, recompute={plan['recompute']}",
@@ -51,12 +51,10 @@ def _memory(plan: dict[str, Any]) -> list[Row]:
         ("logits", f"{plan['logits_gib']:,.2f} GiB", "of one chunk of the loss"),
         ("workspace", f"{plan['workspace_gib']:,.2f} GiB", "gathered layers, gradients on their way, CUDA, fragments"),
         ("memory per GPU", f"{plan['memory_gib']:,.2f} GiB", f"peak ({peak}), {how}, {gpu}{room}: {fits}"),
-        ("micro-batch", f"{plan['micro_batch']}", f"accumulation {plan['accumulation']}; largest that fits: {largest or '?'}"),
+        ("micro-batch", f"{plan['micro_batch']}", f"accumulation {plan['accumulation']}; {largest or '?'} fits"),
     ]  # fmt: skip
     if plan["fits"] is False:
-        for i, change in enumerate(
-            plan["change"] or ["a larger GPU or a smaller model: no single change in reach fits"]
-        ):
+        for i, change in enumerate(plan["change"] or ["a smaller model: no single change in reach fits"]):
             rows.append(("to make it fit" if i == 0 else "            or", "", change))
     return rows
 
@@ -66,9 +64,7 @@ def _run(plan: dict[str, Any]) -> list[Row]:
         return "?" if plan[key] is None else f"{plan[key]:{pattern}}{unit}"
 
     moved, parts = plan["communication_gb_per_step"], plan["step_parts"]
-    wire = (
-        f"a GPU and step: gathers {moved['gather']:,.1f}, reduces {moved['reduce']:,.1f}, tensor {moved['tensor']:,.1f}"
-    )
+    wire = "a GPU and step: " + ", ".join(f"{name} {value:,.1f}" for name, value in moved.items())
     shares = ""
     if parts:
         whole = sum(parts[name] for name in ("products", "attention", "passes", "optimiser", "exposed"))
@@ -79,7 +75,7 @@ def _run(plan: dict[str, Any]) -> list[Row]:
         ("communication", f"{sum(moved.values()):,.1f} GB", wire),
         ("speed", show("tokens_per_second_per_gpu", ",.0f", " tokens/s/GPU"), plan["assumption"] or plan["unknown"]),
         ("step", show("step_seconds", ",.3g", " s"), shares),
-        ("utilisation", show("mfu", ".1%", " MFU"), f"{show('hfu', '.1%')} HFU, by {plan['convention']} and executed FLOPs"),
+        ("utilisation", show("mfu", ".1%", " MFU"), f"{show('hfu', '.1%')} HFU; {plan['convention']}, executed FLOPs"),
         ("time", show("days", ",.2f", " days"), show("gpu_hours", ",.0f", " GPU-hours")),
         (
             "energy", show("energy_mwh", ",.4g", " MWh"),

@@ -99,8 +99,8 @@ def as_text(job: PlanJob, law: Law, found: Comparison, result: dict[str, Any]) -
     money = f", {price * best.total:,.0f} at {price:g} a GPU-hour" if price and hours else ""
     lines += [
         "",
-        f"cheapest to train: {found.cheapest_to_train}; cheapest in all: {found.cheapest}, trained on {best.tokens:.3g} "
-        f"tokens, {best.overtraining:.2f} times its compute-optimal number{money}",
+        f"cheapest to train: {found.cheapest_to_train}; cheapest in all: {found.cheapest}, trained on "
+        f"{best.tokens:.3g} tokens, {best.overtraining:.2f} times its compute-optimal number{money}",
         "",
         "LLaMA itself   tokens a parameter   over this law's optimum   over 20 a parameter",
     ]

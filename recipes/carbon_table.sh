@@ -1,0 +1,12 @@
+#!/bin/sh
+# The carbon table of the LLaMA paper (arXiv 2302.13971, table 15), recomputed by its own formula from its GPU-hours, and
+# below it what your own runs drew: Wh = GPU-hours × watts × PUE, tCO2eq = MWh × the grid's intensity.
+#
+# Costs:   a second.
+# You see: six rows of the paper, with a note where its printed MWh is not what the formula gives (BLOOM: 476.5, printed
+#          475; LLaMA-65B: 449.8, printed 449); then one row for each run, with the word measured, rated or guessed.
+# Yours:   runs=[A,B] takes any finished runs, or the folder of a sweep.
+set -eu
+
+packtrain plan carbon
+packtrain plan carbon runs=[quickstart]
