@@ -18,7 +18,7 @@ from packtrain.estimate.speed import FITTED, Setup, step_time
 from packtrain.jobs.plan_runs import Finished, finished_runs
 
 if TYPE_CHECKING:
-    from packtrain.jobs.plan import PlanJob
+    from packtrain.jobs.plan_job import PlanJob
 
 
 def answer(job: PlanJob) -> tuple[dict[str, Any], str]:

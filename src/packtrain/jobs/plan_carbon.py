@@ -10,7 +10,7 @@ from packtrain.estimate.published import PAPER_HOURS, paper_run
 from packtrain.jobs.plan_runs import finished_runs
 
 if TYPE_CHECKING:
-    from packtrain.jobs.plan import PlanJob
+    from packtrain.jobs.plan_job import PlanJob
 
 WHY = {
     "7B": "close",

@@ -22,7 +22,7 @@ from packtrain.estimate.time import duration
 from packtrain.model.config import non_embedding_parameters, parameter_count
 
 if TYPE_CHECKING:
-    from packtrain.jobs.plan import PlanJob
+    from packtrain.jobs.plan_job import PlanJob
 
 NETWORK_PER_GPU = {"ampere": 25.0}  # GB/s: 200 Gb/s adapters of the A100's time, 400 Gb/s later
 SPEED_KEYS = (

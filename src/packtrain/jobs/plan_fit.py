@@ -13,7 +13,7 @@ from packtrain.jobs.plan_runs import Finished, finished_runs
 from packtrain.model.config import parameter_count
 
 if TYPE_CHECKING:
-    from packtrain.jobs.plan import PlanJob
+    from packtrain.jobs.plan_job import PlanJob
 
 
 def answer(job: PlanJob) -> tuple[dict[str, Any], str]:

@@ -11,7 +11,7 @@ from packtrain.model.config import ModelConfig
 from packtrain.report.reading import RunData, find_runs, read_run
 
 if TYPE_CHECKING:
-    from packtrain.jobs.plan import PlanJob
+    from packtrain.jobs.plan_job import PlanJob
 
 
 @dataclass(frozen=True)

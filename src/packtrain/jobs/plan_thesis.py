@@ -19,7 +19,7 @@ from packtrain.jobs.plan_figures import find_gpu, make_plan
 from packtrain.model.config import ModelConfig, parameter_count
 
 if TYPE_CHECKING:
-    from packtrain.jobs.plan import PlanJob
+    from packtrain.jobs.plan_job import PlanJob
 
 
 def answer(job: PlanJob) -> tuple[dict[str, Any], str]:
