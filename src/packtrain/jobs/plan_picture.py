@@ -36,14 +36,14 @@ def draw(found: Comparison, law: Law, path: Path) -> Path:
         value = c.training if train else c.total
         label = f"{text}: {c.name}\n{c.tokens:.2g} tokens, {c.overtraining:.1f}× its optimum"
         axes.annotate(
-            label, (c.parameters, value), xytext=(0, -44 if train else 34), textcoords="offset points", ha="center",
+            label, (c.parameters, value), xytext=(16, -40 if train else 34), textcoords="offset points", ha="left",
             fontsize=8.5, arrowprops={"arrowstyle": "-", "color": "#777777"},
         )  # fmt: skip
     axes.set(xscale="log", yscale="log", xlabel="parameters", ylabel=found.unit)
     axes.set_title(f"sizes trained until {found.loss:.3f} nats a token ({law.source})", fontsize=9)
     axes.grid(True, which="major", color="#dddddd", linewidth=0.6)
-    axes.margins(y=0.18)
-    axes.legend(frameon=False)
+    axes.margins(x=0.08, y=0.22)
+    axes.legend(frameon=False, loc="lower right")
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.stem}.tmp{path.suffix}")
     figure.savefig(temporary, dpi=150)
