@@ -36,7 +36,7 @@ def draw(found: Comparison, law: Law, path: Path) -> Path:
         value = c.training if train else c.total
         label = f"{text}: {c.name}\n{c.tokens:.2g} tokens, {c.overtraining:.1f}× its optimum"
         axes.annotate(
-            label, (c.parameters, value), xytext=(16, -40 if train else 34), textcoords="offset points", ha="left",
+            label, (c.parameters, value), xytext=(16, -40 if train else 52), textcoords="offset points", ha="left",
             fontsize=8.5, arrowprops={"arrowstyle": "-", "color": "#777777"},
         )  # fmt: skip
     axes.set(xscale="log", yscale="log", xlabel="parameters", ylabel=found.unit)
