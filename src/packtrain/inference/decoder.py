@@ -1,0 +1,150 @@
+"""Llama → Decoder: prompts in once, then one token a row and step, keys and values kept
+
+    prefill   prompts of different lengths side by side (B, T) → the cache, logits of each row's last token (B, V)
+    step      one new token a row (B,) → logits (B, V); every row writes at its own position
+
+wq, wk, wv are one matrix here, and w1, w3: at batch 1 a step is reading weights, and one large product reads them
+faster than three. The cache is allocated once. Norms and rotations are fp32, as in training.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from packtrain.inference.matrices import ACTIVATIONS, Matrix, Precision, matrix
+from packtrain.model.config import ModelConfig
+from packtrain.model.llama import Llama
+from packtrain.model.rope import rope_table, turn
+
+
+class Layer(nn.Module):
+    """The matrices of one layer in their precision."""
+
+    def __init__(self, attention_norm: Tensor, ffn_norm: Tensor, qkv: Matrix, wo: Matrix, w13: Matrix, w2: Matrix):
+        super().__init__()
+        self.register_buffer("attention_norm", attention_norm)
+        self.register_buffer("ffn_norm", ffn_norm)
+        self.qkv, self.wo, self.w13, self.w2 = qkv, wo, w13, w2
+
+
+class Decoder(nn.Module):
+    """A model made ready to generate. `reset` gives it a cache; `prefill` and `step` fill it.
+
+    embedding (V, C): a table, never quantised; norm (C,); output: a matrix.
+    """
+
+    def __init__(
+        self, config: ModelConfig, precision: Precision, layers: list[Layer], embedding: Tensor, norm: Tensor,
+        output: Matrix,
+    ) -> None:  # fmt: skip
+        super().__init__()
+        self.config, self.precision = config, precision
+        self.dtype = ACTIVATIONS[precision]
+        self.layers = nn.ModuleList(layers)
+        self.register_buffer("embedding", embedding)
+        self.register_buffer("norm", norm)
+        self.output = output
+        self.lengths = torch.zeros(0, dtype=torch.long)
+
+    @property
+    def device(self) -> torch.device:
+        return self.embedding.device
+
+    @classmethod
+    def of(cls, model: Llama, precision: Precision) -> Decoder:
+        """Makes the matrices of `model`, layer by layer; fp32 shares what is not put together with it."""
+        layers = []
+        for block in model.layers:
+            a, f = block.attention, block.feed_forward
+            layers.append(
+                Layer(
+                    block.attention_norm.weight.detach(),
+                    block.ffn_norm.weight.detach(),
+                    matrix(torch.cat([a.wq.weight, a.wk.weight, a.wv.weight]).detach(), precision),
+                    matrix(a.wo.weight.detach(), precision),
+                    matrix(torch.cat([f.w1.weight, f.w3.weight]).detach(), precision),
+                    matrix(f.w2.weight.detach(), precision),
+                )
+            )
+        output = matrix(model.output.weight.detach(), precision)
+        embedding = model.tok_embeddings.weight.detach().to(ACTIVATIONS[precision])
+        return cls(model.config, precision, layers, embedding, model.norm.weight.detach(), output).eval()
+
+    def reset(self, rows: int, length: int) -> None:
+        """An empty cache for `rows` sequences of up to `length` tokens: 2 · layers · rows · length · kv width numbers."""
+        config, device = self.config, self.device
+        shape = (config.n_layers, rows, config.kv_heads, length, config.head_dim)
+        self.keys = torch.zeros(shape, dtype=self.dtype, device=device)
+        self.values = torch.zeros(shape, dtype=self.dtype, device=device)
+        self.lengths = torch.zeros(rows, dtype=torch.long, device=device)
+        self.table = rope_table(torch.arange(length, device=device), config.head_dim, config.rope_theta)
+
+    @torch.inference_mode()
+    def prefill(self, tokens: Tensor, lengths: Tensor) -> Tensor:
+        """tokens (B, T), row b filled up behind its lengths[b] tokens with anything → logits (B, V) fp32.
+
+        What fills a row up is written to the cache, too, but a later token overwrites it before anyone may see it.
+        """
+        B, T = tokens.shape
+        x = F.embedding(tokens, self.embedding)
+        rope = self.table[:T]
+        for i, layer in enumerate(self.layers):
+            q, k, v = self._heads(layer, x, rope)
+            self.keys[i, :, :, :T], self.values[i, :, :, :T] = k, v
+            heads = F.scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=k.shape[1] != q.shape[1])
+            x = self._leave(layer, x, heads)
+        self.lengths = lengths.to(self.device)
+        last = x[torch.arange(B, device=x.device), self.lengths - 1]
+        return self._logits(last)
+
+    @torch.inference_mode()
+    def step(self, tokens: Tensor) -> Tensor:
+        """tokens (B,) → logits (B, V) fp32."""
+        at = self.lengths
+        B, n = tokens.shape[0], int(at.max()) + 1
+        x = F.embedding(tokens[:, None], self.embedding)  # (B, 1, C)
+        rope = self.table[at][:, None]  # (B, 1, D/2, 2)
+        rows = torch.arange(B, device=x.device)
+        even = bool((at == at[0]).all())
+        mask = None if even else (torch.arange(n, device=x.device) <= at[:, None])[:, None, None]  # (B, 1, 1, n)
+        for i, layer in enumerate(self.layers):
+            q, k, v = self._heads(layer, x, rope)
+            keys, values = self.keys[i], self.values[i]
+            if even:
+                keys[:, :, n - 1], values[:, :, n - 1] = k[:, :, 0], v[:, :, 0]
+            else:
+                keys[rows, :, at], values[rows, :, at] = k[:, :, 0], v[:, :, 0]
+            heads = F.scaled_dot_product_attention(
+                q, keys[:, :, :n], values[:, :, :n], attn_mask=mask, enable_gqa=k.shape[1] != q.shape[1]
+            )
+            x = self._leave(layer, x, heads)
+        self.lengths = at + 1
+        return self._logits(x[:, 0])
+
+    def keep(self, rows: Tensor) -> None:
+        """Drops all rows of the cache but `rows`: those that have not finished."""
+        self.keys, self.values = self.keys[:, rows], self.values[:, rows]
+        self.lengths = self.lengths[rows]
+
+    def _heads(self, layer: nn.Module, x: Tensor, rope: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """x (B, T, C) → rotated q (B, H, T, D), rotated k and v (B, Hkv, T, D)."""
+        config = self.config
+        B, T, _ = x.shape
+        joined = layer.qkv(self._normalised(x, layer.attention_norm)).view(B, T, -1, config.head_dim)
+        q, k, v = joined.split([config.n_heads, config.kv_heads, config.kv_heads], dim=2)
+        q, k = turn(q, rope, backwards=False), turn(k, rope, backwards=False)
+        return q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2)
+
+    def _leave(self, layer: nn.Module, x: Tensor, heads: Tensor) -> Tensor:
+        """The attention's output (B, H, T, D) → wo, residual, feed-forward, residual."""
+        h = x + layer.wo(heads.transpose(1, 2).reshape(*x.shape[:2], -1))
+        gate, up = layer.w13(self._normalised(h, layer.ffn_norm)).chunk(2, dim=-1)
+        return h + layer.w2(F.silu(gate) * up)
+
+    def _normalised(self, x: Tensor, weight: Tensor) -> Tensor:
+        return F.rms_norm(x.float(), weight.shape, weight, self.config.norm_eps).to(x.dtype)
+
+    def _logits(self, x: Tensor) -> Tensor:
+        return self.output(self._normalised(x, self.norm)).float()
