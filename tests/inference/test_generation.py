@@ -11,7 +11,11 @@ import sentencepiece
 import torch
 
 from packtrain.errors import UserError
-from packtrain.inference.generation import GenerationConfig, generate, stream
+from packtrain.inference.batch import generate_ids
+from packtrain.inference.decoder import Decoder
+from packtrain.inference.generation import complete, generate, stream
+from packtrain.inference.sampling import penalised
+from packtrain.inference.settings import GenerationConfig
 from packtrain.model.config import ModelConfig
 from packtrain.model.initialisation import initialise
 from packtrain.model.llama import Llama
@@ -157,11 +161,11 @@ def test_text_goes_on_beyond_the_context(model: Llama) -> None:
 
 
 def test_a_shorter_context_is_kept_to(model: Llama) -> None:
-    seen: list[int] = []
-    hook = model.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0].shape[1]))
-    list(generate(model, Bytes(), "abcdef", dataclasses.replace(GREEDY, context=8)))
-    hook.remove()
-    assert seen[0] == 7 and max(seen) == 8
+    short = "".join(generate(model, Bytes(), "abcdef", dataclasses.replace(GREEDY, context=8)))
+    ids = [1, *Bytes().encode("abcdef")]
+    for _ in range(GREEDY.max_new_tokens):
+        ids.append(int(model(torch.tensor([ids[-8:]]))[0, -1].argmax()))
+    assert short == Bytes().decode(ids)[6:]
 
 
 def test_a_context_longer_than_the_model_is_refused(model: Llama) -> None:
@@ -179,6 +183,7 @@ def test_a_context_longer_than_the_model_is_refused(model: Llama) -> None:
         ("top_p", 1.1),
         ("top_k", 0),
         ("context", 0),
+        ("repetition_penalty", 0.0),
     ],
 )
 def test_impossible_settings_are_refused_by_name(key: str, value: float) -> None:
@@ -186,10 +191,63 @@ def test_impossible_settings_are_refused_by_name(key: str, value: float) -> None
         dataclasses.replace(GREEDY, **{key: value})
 
 
-def test_text_is_streamed_as_it_is_drawn(model: Llama) -> None:
+def test_text_is_streamed_as_it_is_drawn(model: Llama, monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[int] = []
-    hook = model.register_forward_pre_hook(lambda module, inputs: calls.append(1))
+    step = Decoder.step
+    monkeypatch.setattr(Decoder, "step", lambda self, tokens: calls.append(1) or step(self, tokens))
     pieces: Iterator[str] = generate(model, Bytes(), "ab", dataclasses.replace(GREEDY, max_new_tokens=1000))
     next(pieces)
-    hook.remove()
     assert len(calls) < 10
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+def test_what_a_prompt_gets_does_not_depend_on_who_sits_beside_it(model: Llama, temperature: float) -> None:
+    config = dataclasses.replace(GREEDY, temperature=temperature, max_new_tokens=15)
+    prompts = ["a", "some words", "", "bcd"]
+    together = complete(model, Bytes(), prompts, config)
+    alone = [complete(model, Bytes(), [prompt], config, first=n)[0] for n, prompt in enumerate(prompts)]
+    assert together == alone
+    assert together[0] == "".join(generate(model, Bytes(), "a", config))
+
+
+def test_a_finished_row_leaves_the_batch_and_the_others_go_on(model: Llama) -> None:
+    config = dataclasses.replace(GREEDY, max_new_tokens=6)
+    prompts = [[1, 100], [1, 7, 9], [1, 50, 60, 70]]
+    alone = [[token for _, token in generate_ids(Decoder.of(model, "fp32"), [p], config, 24, 2)] for p in prompts]
+    got: list[list[int]] = [[], [], []]
+    decoder = Decoder.of(model, "fp32")
+    for row, token in generate_ids(decoder, prompts, config, 24, 2, lambda row: row == 1 and len(got[1]) == 2):
+        got[row].append(token)
+    assert got[1] == alone[1][:2] and (got[0], got[2]) == (alone[0], alone[2])
+
+
+@pytest.mark.parametrize("size", [1, 2, 5])
+def test_a_text_ends_before_its_stop_text(model: Llama, size: int) -> None:
+    whole = "".join(generate(model, Bytes(), "ab", GREEDY))
+    stop = whole[4 : 4 + size]
+    config = dataclasses.replace(GREEDY, stop=("never there", stop))
+    expected = whole[: whole.index(stop)]
+    assert "".join(generate(model, Bytes(), "ab", config)) == expected
+    assert complete(model, Bytes(), ["ab", "xyz"], config)[0] == expected
+
+
+def test_what_only_begins_like_a_stop_text_is_emitted_in_the_end() -> None:
+    codec = Bytes()
+    pieces = list(stream(iter(codec.encode("one\nQ two\n")), [], codec, ["\nQ:"]))
+    assert "".join(pieces) == "one\nQ two\n"
+    assert all(not piece.endswith("\nQ") for piece in pieces)
+
+
+def test_a_repetition_penalty_makes_a_loop_end(model: Llama) -> None:
+    logits = torch.tensor([2.0, -1.0, 3.0])
+    assert penalised(logits, [0, 1, 0], 2.0).tolist() == [1.0, -2.0, 3.0]
+    config = dataclasses.replace(GREEDY, max_new_tokens=60)
+    codec = Bytes()
+    ids = [1, *codec.encode("ab")]
+    for _ in range(60):
+        with torch.inference_mode():
+            scores = penalised(model(torch.tensor([ids[-24:]]))[0, -1], ids, 9.0)
+        ids.append(int(scores.argmax()))
+    got = "".join(generate(model, codec, "ab", dataclasses.replace(config, repetition_penalty=9.0)))
+    assert got == codec.decode(ids)[2:]
+    assert got != "".join(generate(model, codec, "ab", config))

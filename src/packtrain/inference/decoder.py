@@ -73,7 +73,7 @@ class Decoder(nn.Module):
         return cls(model.config, precision, layers, embedding, model.norm.weight.detach(), output).eval()
 
     def reset(self, rows: int, length: int) -> None:
-        """An empty cache for `rows` sequences of up to `length` tokens: 2 · layers · rows · length · kv width numbers."""
+        """An empty cache for `rows` sequences of up to `length` tokens, 2 · layers · kv width numbers for each token."""
         config, device = self.config, self.device
         shape = (config.n_layers, rows, config.kv_heads, length, config.head_dim)
         self.keys = torch.zeros(shape, dtype=self.dtype, device=device)
@@ -87,7 +87,20 @@ class Decoder(nn.Module):
 
         What fills a row up is written to the cache, too, but a later token overwrites it before anyone may see it.
         """
-        B, T = tokens.shape
+        x = self._read(tokens)
+        self.lengths = lengths.to(self.device)
+        last = x[torch.arange(len(tokens), device=x.device), self.lengths - 1]
+        return self._logits(last)
+
+    @torch.inference_mode()
+    def logits(self, tokens: Tensor) -> Tensor:
+        """tokens (B, T) → logits of every position (B, T, V) fp32; for scoring a text."""
+        self.reset(*tokens.shape)
+        return self._logits(self._read(tokens))
+
+    def _read(self, tokens: Tensor) -> Tensor:
+        """tokens (B, T) → the last layer's output (B, T, C); their keys and values go into the cache."""
+        T = tokens.shape[1]
         x = F.embedding(tokens, self.embedding)
         rope = self.table[:T]
         for i, layer in enumerate(self.layers):
@@ -95,9 +108,7 @@ class Decoder(nn.Module):
             self.keys[i, :, :, :T], self.values[i, :, :, :T] = k, v
             heads = F.scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=k.shape[1] != q.shape[1])
             x = self._leave(layer, x, heads)
-        self.lengths = lengths.to(self.device)
-        last = x[torch.arange(B, device=x.device), self.lengths - 1]
-        return self._logits(last)
+        return x
 
     @torch.inference_mode()
     def step(self, tokens: Tensor) -> Tensor:

@@ -1,19 +1,21 @@
-"""prompt → ids → (model → sample → id) × max_new_tokens → pieces of text, as soon as they are stable"""
+"""prompt → ids → decoder → pieces of text, as soon as they are stable"""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
 import torch
 
 from packtrain.errors import UserError
-from packtrain.inference.sampling import sample
+from packtrain.inference.batch import generate_ids
+from packtrain.inference.decoder import Decoder
+from packtrain.inference.settings import GenerationConfig
 from packtrain.model.llama import Llama
 
 UNFINISHED = "\ufffd"  # what the bytes of a character that is not complete yet decode to
+Say = Callable[[str], None]
 
 
 class Codec(Protocol):
@@ -27,86 +29,113 @@ class Codec(Protocol):
     def decode(self, ids: list[int]) -> str: ...
 
 
-@dataclass(frozen=True)
-class GenerationConfig:
-    """How text is drawn. `temperature` 0 is greedy; `top_k` None and `top_p` 1 leave the distribution whole.
-
-    `context` is how many tokens the model looks back on (None: its max_sequence_length).
-    """
-
-    max_new_tokens: int = 200
-    temperature: float = 0.8
-    top_p: float = 0.95
-    top_k: int | None = None
-    seed: int = 1
-    context: int | None = None
-
-    def __post_init__(self) -> None:
-        if self.max_new_tokens < 0:
-            raise UserError(f"max_new_tokens={self.max_new_tokens}: expected 0 or more")
-        if not 0 <= self.temperature < float("inf"):
-            raise UserError(f"temperature={self.temperature}: expected 0 (greedy) or more")
-        if not 0 < self.top_p <= 1:
-            raise UserError(f"top_p={self.top_p}: expected more than 0 and at most 1")
-        if self.top_k is not None and self.top_k < 1:
-            raise UserError(f"top_k={self.top_k}: expected 1 or more, or null")
-        if self.context is not None and self.context < 1:
-            raise UserError(f"context={self.context}: expected 1 or more, or null")
-
-
 def generate(
-    model: Llama, tokenizer: Codec, prompt: str, config: GenerationConfig, say: Callable[[str], None] | None = None
+    model: Llama | Decoder, tokenizer: Codec, prompt: str, config: GenerationConfig, say: Say | None = None
 ) -> Iterator[str]:
-    """Streams the continuation of `prompt`, which is not repeated, until EOS or `max_new_tokens`.
+    """Streams the continuation of `prompt`, which is not repeated, until EOS, a stop text or `max_new_tokens`.
 
     A context longer than the model's is cut from the left; for the prompt itself `say` (stderr by default) says so in
-    one line. Every token re-runs the context: T tokens of work each, without a cache. Raises `UserError` where
-    `config.context` is longer than the model's.
+    one line. Raises `UserError` where `config.context` is longer than the model's.
     """
-    limit = config.context or model.config.max_sequence_length
-    if limit > model.config.max_sequence_length:
-        raise UserError(
-            f"context={limit} is longer than the model's max_sequence_length={model.config.max_sequence_length}; "
-            f"give context={model.config.max_sequence_length} or less"
-        )
+    limit = context_limit(model, config)
     prompt_ids = tokenizer.encode(prompt)
-    if len(prompt_ids) + 1 > limit:
-        warn = say or (lambda line: print(line, file=sys.stderr))
-        warn(f"the prompt has {len(prompt_ids)} tokens, the model looks back on {limit}: its beginning is cut off")
-    return stream(
-        _new_ids(model, [tokenizer.bos_id, *prompt_ids], limit, tokenizer.eos_id, config), prompt_ids, tokenizer
-    )
+    warn_of_cut([prompt_ids], limit, say)
+    ids = generate_ids(decoder_of(model), [[tokenizer.bos_id, *prompt_ids]], config, limit, tokenizer.eos_id)
+    return stream((token for _, token in ids), prompt_ids, tokenizer, config.stop)
 
 
-def stream(new_ids: Iterator[int], prompt_ids: list[int], tokenizer: Codec) -> Iterator[str]:
-    """Pieces of text that together are decode(prompt + new) without decode(prompt).
+def complete(
+    model: Llama | Decoder,
+    tokenizer: Codec,
+    prompts: Sequence[str],
+    config: GenerationConfig,
+    say: Say | None = None,
+    first: int = 0,
+) -> list[str]:
+    """The continuations of several prompts, drawn side by side. `first`: the number of the first one, for its seed."""
+    limit = context_limit(model, config)
+    prompt_ids = [tokenizer.encode(prompt) for prompt in prompts]
+    warn_of_cut(prompt_ids, limit, say)
+    new: list[list[int]] = [[] for _ in prompts]
+
+    def finished(row: int) -> bool:
+        if not config.stop:
+            return False
+        before = len(tokenizer.decode(prompt_ids[row]))
+        return first_of(config.stop, tokenizer.decode([*prompt_ids[row], *new[row]]), before) is not None
+
+    started = [[tokenizer.bos_id, *ids] for ids in prompt_ids]
+    for row, token in generate_ids(decoder_of(model), started, config, limit, tokenizer.eos_id, finished, first):
+        new[row].append(token)  # before the batch goes on and asks whether the row has finished
+    return ["".join(stream(iter(new[row]), prompt_ids[row], tokenizer, config.stop)) for row in range(len(prompts))]
+
+
+def stream(new_ids: Iterator[int], prompt_ids: list[int], tokenizer: Codec, stop: Sequence[str] = ()) -> Iterator[str]:
+    """Pieces of text that together are decode(prompt + new) without decode(prompt), up to the first stop text.
 
     Decoding the whole each time keeps the space that SentencePiece writes into the first piece of a word; characters
-    whose last byte has not come yet wait for it.
+    whose last byte has not come yet wait for it, and so does what may be the beginning of a stop text.
     """
     ids = list(prompt_ids)
-    emitted = len(tokenizer.decode(ids))
+    start = emitted = len(tokenizer.decode(ids))
     text = ""
     for token in new_ids:
         ids.append(token)
         text = tokenizer.decode(ids)
-        stable = text.rstrip(UNFINISHED)
-        if len(stable) > emitted:
-            yield stable[emitted:]
-            emitted = len(stable)
+        if (end := first_of(stop, text, start)) is not None:
+            if end > emitted:
+                yield text[emitted:end]
+            return
+        stable = len(text.rstrip(UNFINISHED)) - held_back(text, stop)
+        if stable > emitted:
+            yield text[emitted:stable]
+            emitted = stable
     if len(text) > emitted:
         yield text[emitted:]
 
 
-@torch.inference_mode()
-def _new_ids(model: Llama, ids: list[int], limit: int, eos_id: int, config: GenerationConfig) -> Iterator[int]:
-    generator = torch.Generator(device="cpu").manual_seed(config.seed)
-    device = model.output.weight.device
-    for _ in range(config.max_new_tokens):
-        tokens = torch.tensor([ids[-limit:]], device=device)  # (1, T)
-        logits = model(tokens)[0, -1]  # (1, T, V) → (V,)
-        token = sample(logits, config.temperature, config.top_k, config.top_p, generator)
-        if token == eos_id:
-            return
-        ids.append(token)
-        yield token
+def first_of(stop: Sequence[str], text: str, start: int) -> int | None:
+    """Where the first stop text begins at or behind `start`; None where there is none."""
+    places = [at for at in (text.find(word, start) for word in stop) if at >= 0]
+    return min(places, default=None)
+
+
+def held_back(text: str, stop: Sequence[str]) -> int:
+    """How many characters at the end of `text` may be the beginning of a stop text."""
+    longest = 0
+    for word in stop:
+        for size in range(min(len(word) - 1, len(text)), longest, -1):
+            if text.endswith(word[:size]):
+                longest = size
+                break
+    return longest
+
+
+def decoder_of(model: Llama | Decoder) -> Decoder:
+    """The model ready to generate, in the dtype that it computes in."""
+    if isinstance(model, Decoder):
+        return model
+    return Decoder.of(model, "fp32" if model.compute_dtype == torch.float32 else "bf16")
+
+
+def context_limit(model: Llama | Decoder, config: GenerationConfig) -> int:
+    longest = model.config.max_sequence_length
+    limit = config.context or longest
+    if limit > longest:
+        raise UserError(
+            f"context={limit} is longer than the model's max_sequence_length={longest}; give context={longest} or less"
+        )
+    return limit
+
+
+def warn_of_cut(prompts: Sequence[list[int]], limit: int, say: Say | None) -> None:
+    """One line for a prompt that does not fit, or for how many of them."""
+    warn = say or (lambda line: print(line, file=sys.stderr))
+    long = [len(ids) for ids in prompts if len(ids) + 1 > limit]
+    if len(long) == 1 and len(prompts) == 1:
+        warn(f"the prompt has {long[0]} tokens, the model looks back on {limit}: its beginning is cut off")
+    elif long:
+        warn(
+            f"{len(long)} of {len(prompts)} prompts have more than the {limit} tokens that the model looks back on: "
+            "their beginning is cut off"
+        )

@@ -1,4 +1,4 @@
-"""logits of one position → temperature → top_k → top_p → one token"""
+"""logits of one position → repetition penalty → temperature → top_k → top_p → one token"""
 
 from __future__ import annotations
 
@@ -36,3 +36,15 @@ def distribution(logits: Tensor, temperature: float, top_k: int | None, top_p: f
     ordered /= ordered.sum()
     ordered[ordered.cumsum(0) - ordered >= top_p] = 0.0
     return torch.zeros_like(probabilities).scatter_(0, order, ordered / ordered.sum())
+
+
+def penalised(logits: Tensor, seen: list[int], penalty: float) -> Tensor:
+    """Logits (V,) of tokens in `seen` divided by `penalty` where positive, multiplied where negative.
+
+    Keskar et al., 2019, arXiv 1909.05858, in the form that keeps the sign.
+    """
+    if penalty == 1.0 or not seen:
+        return logits
+    tokens = torch.tensor(sorted(set(seen)), device=logits.device)
+    values = logits[tokens]
+    return logits.index_copy(0, tokens, torch.where(values > 0, values / penalty, values * penalty))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
-import pydoc_data.topics
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
@@ -23,7 +22,8 @@ from packtrain.errors import UserError
 from packtrain.export.card import model_card
 from packtrain.export.shapes import Tensors, check_shapes, tensor_shapes
 from packtrain.export.write import Format, Precision, check_precision, verify, write
-from packtrain.jobs.generate import load_tokenizer
+from packtrain.jobs.opening import load_tokenizer
+from packtrain.jobs.quantise import read_text
 from packtrain.model.config import ModelConfig
 from packtrain.report.reading import read_run
 from packtrain.settings import build
@@ -105,15 +105,7 @@ def recorded(output: Path) -> dict[str, Any] | None:
 
 def text_tokens(job: ExportJob, tokenizer: Tokenizer, config: ModelConfig) -> Tensor:
     """BOS and the first tokens of the text to compare on, at most as many as the model takes: (T,)."""
-    if job.text is None:
-        text = "\n".join(pydoc_data.topics.topics.values())[:50_000]
-    else:
-        try:
-            text = Path(job.text).read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise UserError(
-                f"text={job.text}: cannot be read as UTF-8 text; give another file, or leave it out"
-            ) from error
+    text = read_text(job.text)
     limit = min(job.verify_tokens, config.max_sequence_length)
     ids = [tokenizer.bos_id, *tokenizer.encode(text[: 20 * limit])][:limit]
     return torch.tensor(ids)

@@ -1,4 +1,4 @@
-"""checkpoint + tokenizer + prompt → text on stdout, as it is drawn (→ output)"""
+"""model + prompt → text on stdout as it is drawn (→ output);  a file of prompts → JSON lines"""
 
 from __future__ import annotations
 
@@ -6,68 +6,154 @@ import dataclasses
 import hashlib
 import json
 import sys
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from packtrain.checkpoint.directory import read_meta, resolve
-from packtrain.checkpoint.load import load_model
+from tqdm import tqdm
+
 from packtrain.errors import UserError
-from packtrain.inference.generation import GenerationConfig, generate
-from packtrain.model.compute import DTYPES, Precision, pick_device
-from packtrain.report.reading import read_run
+from packtrain.inference.decoder import Decoder
+from packtrain.inference.generation import complete, generate
+from packtrain.inference.matrices import Precision
+from packtrain.inference.prompts import done_lines, read_prompts
+from packtrain.inference.settings import GenerationConfig
+from packtrain.jobs.opening import Ready, open_model
 from packtrain.tokenizer.tokenizer import Tokenizer
 
 
 @dataclass(frozen=True)
 class GenerateJob:
-    """`packtrain generate`: continue `prompt` with the model of `checkpoint` (a run folder or one checkpoint).
+    """`packtrain generate`: continue `prompt` with the model of `checkpoint`.
 
-    tokenizer: None takes the run's own.  context: tokens the model looks back on, None what it was trained on.
+    checkpoint: a run folder, one checkpoint, or a folder that `packtrain quantise` wrote.  prompts: a file of prompts
+    instead of one; the results are JSON lines, in `output` or on stdout, `batch_size` drawn side by side.
+    interactive: ask for prompts until the input ends.  tokenizer: None takes the model's own.  context: tokens the
+    model looks back on, None what it was trained on.  precision: None takes fp32, or what was quantised.
     output: a file that also gets prompt and continuation, and beside it OUTPUT.json says what it was made from. A file
     that is there is kept unless `overwrite`; made from the same, it is done.
     """
 
     checkpoint: str
     prompt: str = ""
+    prompts: str | None = None
+    interactive: bool = False
     max_new_tokens: int = 200
     temperature: float = 0.8
     top_p: float = 0.95
     top_k: int | None = None
+    repetition_penalty: float = 1.0
+    stop: tuple[str, ...] = ()
     seed: int = 1
     context: int | None = None
-    precision: Precision = "fp32"
+    batch_size: int = 8
+    precision: Precision | None = None
     device: str = "auto"
     tokenizer: str | None = None
     output: str | None = None
     overwrite: bool = False
 
+    def __post_init__(self) -> None:
+        if self.batch_size < 1:
+            raise UserError(f"batch_size={self.batch_size}: expected 1 or more")
+        if self.prompts and (self.prompt or self.interactive):
+            raise UserError("prompts=FILE goes with neither prompt= nor interactive=true; give one of them")
+
 
 def run(job: GenerateJob) -> None:
     """Prints the prompt and its continuation. Notes go to stderr, so that stdout is the text alone."""
-    device = pick_device(job.device)
-    path = resolve(job.checkpoint, say=_say)
-    source = made_from(job, read_meta(path))
+    ready = open_model(job.checkpoint, job.precision, job.device, job.tokenizer, _say)
+    if job.prompts:
+        many(job, ready)
+        return
+    source = made_from(job, ready.sha256)
     if job.output and Path(job.output).exists() and not job.overwrite:
         if not is_made_from(Path(job.output), source):
             raise UserError(f"{job.output} exists; give another output=, or overwrite=true")
         print(Path(job.output).read_text(encoding="utf-8"), end="")
         _say(f"{job.output} is done: same checkpoint, same settings (overwrite=true writes it again)")
         return
-    model, meta = load_model(path, DTYPES[job.precision], str(device))
-    tokenizer = load_tokenizer(job.tokenizer, path, meta["tokenizer_fingerprint"])
-    trained = trained_length(path) or model.config.max_sequence_length
-    config = GenerationConfig(
-        job.max_new_tokens, job.temperature, job.top_p, job.top_k, job.seed, job.context or trained
-    )
-    text = job.prompt
-    print(job.prompt, end="", flush=True)
-    for piece in generate(model, tokenizer, job.prompt, config, _say):
+    decoder, config = ready.decoder(), settings_of(job, ready.length)
+    if job.interactive:
+        converse(decoder, ready.tokenizer, config)
+        return
+    text = one(decoder, ready.tokenizer, job.prompt, config)
+    if job.output:
+        write(Path(job.output), text + "\n", source)
+
+
+def one(decoder: Decoder, tokenizer: Tokenizer, prompt: str, config: GenerationConfig) -> str:
+    """Prints prompt and continuation as it is drawn; returns both."""
+    text = prompt
+    print(prompt, end="", flush=True)
+    for piece in generate(decoder, tokenizer, prompt, config, _say):
         text += piece
         print(piece, end="", flush=True)
     print()
+    return text
+
+
+def converse(decoder: Decoder, tokenizer: Tokenizer, config: GenerationConfig) -> None:
+    """A prompt a line, its continuation, and so on until the input ends (Ctrl-D) or an empty line."""
+    _say("type a text to continue; an empty line or Ctrl-D ends")
+    while True:
+        try:
+            prompt = input("> " if sys.stdin.isatty() else "")
+        except EOFError:
+            return
+        if not prompt:
+            return
+        one(decoder, tokenizer, prompt, config)
+
+
+def many(job: GenerateJob, ready: Ready) -> None:
+    """A file of prompts in, JSON lines out. An output that was cut short by a kill is continued."""
+    prompts = read_prompts(Path(job.prompts or ""))
+    config = settings_of(job, ready.length)
+    source = made_from(job, ready.sha256) | {"prompts_sha256": hashlib.sha256(json.dumps(prompts).encode()).hexdigest()}
+    done = 0
     if job.output:
-        write(Path(job.output), text + "\n", source)
+        done = begin(Path(job.output), source, job.overwrite)
+        if done >= len(prompts):
+            _say(f"{job.output} is done: {done} prompts (overwrite=true writes it again)")
+            return
+        if done:
+            _say(f"{job.output} holds {done} of {len(prompts)} prompts: going on")
+    decoder = ready.decoder()
+    with open(job.output, "a", encoding="utf-8") if job.output else nullcontext(sys.stdout) as out:
+        starts = range(done, len(prompts), job.batch_size)
+        for start in tqdm(starts, desc="generate", unit="batch", delay=1, disable=None, leave=False):
+            batch = prompts[start : start + job.batch_size]
+            texts = complete(decoder, ready.tokenizer, batch, config, _say, first=start)
+            for number, (prompt, text) in enumerate(zip(batch, texts, strict=True), start):
+                values = {"index": number, "prompt": prompt, "completion": text}
+                out.write(json.dumps(values, ensure_ascii=False).encode("utf-8", "replace").decode() + "\n")
+            out.flush()
+
+
+def begin(output: Path, source: dict[str, Any], overwrite: bool) -> int:
+    """Makes ready to append to `output`; how many results are there already, made from the same."""
+    note = output.with_name(output.name + ".json")
+    if output.exists() and not overwrite:
+        try:
+            same = json.loads(note.read_text(encoding="utf-8"))["made_from"] == json.loads(json.dumps(source))
+        except (OSError, ValueError, KeyError, TypeError):
+            same = False
+        if not same:
+            raise UserError(f"{output} exists; give another output=, or overwrite=true")
+        return done_lines(output)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    output.write_bytes(b"")
+    note.write_text(json.dumps({"made_from": source}, indent=1) + "\n", encoding="utf-8")
+    return 0
+
+
+def settings_of(job: GenerateJob, trained: int) -> GenerationConfig:
+    return GenerationConfig(
+        job.max_new_tokens, job.temperature, job.top_p, job.top_k, job.seed, job.context or trained,
+        job.repetition_penalty, job.stop,
+    )  # fmt: skip
 
 
 def write(output: Path, text: str, source: dict[str, Any]) -> None:
@@ -81,11 +167,11 @@ def write(output: Path, text: str, source: dict[str, Any]) -> None:
     temporary.replace(output)
 
 
-def made_from(job: GenerateJob, meta: dict[str, Any]) -> dict[str, Any]:
+def made_from(job: GenerateJob, sha256: str) -> dict[str, Any]:
     """All that the text depends on."""
-    apart = ("checkpoint", "device", "tokenizer", "output", "overwrite")
+    apart = ("checkpoint", "device", "tokenizer", "output", "overwrite", "batch_size", "prompts", "interactive")
     settings = {key: value for key, value in dataclasses.asdict(job).items() if key not in apart}
-    return {**settings, "model_sha256": meta["files"]["model.safetensors"]["sha256"]}
+    return {**settings, "model_sha256": sha256}
 
 
 def is_made_from(output: Path, source: dict[str, Any]) -> bool:
@@ -96,27 +182,6 @@ def is_made_from(output: Path, source: dict[str, Any]) -> bool:
         return untouched and note["made_from"] == source
     except (OSError, ValueError, KeyError, TypeError):
         return False
-
-
-def trained_length(checkpoint: Path) -> int | None:
-    """The sequence length that the checkpoint's run was trained with, where the run is still around it."""
-    run_dir = checkpoint.parent.parent
-    config = read_run(run_dir).config if (run_dir / "config.yaml").is_file() else {}
-    return config.get("data", {}).get("sequence_length")
-
-
-def load_tokenizer(given: str | None, checkpoint: Path, fingerprint: str) -> Tokenizer:
-    """The tokenizer at `given`, or the one beside the checkpoint's run; refused where it is not the model's own."""
-    path = Path(given) if given else checkpoint.parent.parent / "tokenizer.model"
-    if not path.is_file():
-        raise UserError(f"no tokenizer at {path}; give tokenizer=FILE, the one that the model was trained with")
-    tokenizer = Tokenizer(path)
-    if tokenizer.fingerprint != fingerprint:
-        raise UserError(
-            f"tokenizer {path} ({tokenizer.fingerprint[:12]}) is not the one that {checkpoint} was trained with "
-            f"({fingerprint[:12]}); leave tokenizer= out to take the run's own"
-        )
-    return tokenizer
 
 
 def _say(line: str) -> None:

@@ -1,0 +1,75 @@
+"""Decoder ⇄ a folder: decoder.safetensors, and decoder.json that says of which shape and precision
+
+What `packtrain quantise` writes: the matrices as they are used, so that nothing is quantised again at each start.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, get_args
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from packtrain.errors import Failure, UserError
+from packtrain.inference.decoder import Decoder, Layer
+from packtrain.inference.matrices import Int4, Int8, Matrix, Plain, Precision
+from packtrain.model.config import ModelConfig
+from packtrain.settings import build
+
+WEIGHTS, DESCRIPTION = "decoder.safetensors", "decoder.json"
+VERSION = 1
+
+
+def is_decoder(folder: Path) -> bool:
+    return (folder / DESCRIPTION).is_file()
+
+
+def save_decoder(decoder: Decoder, folder: Path, about: Mapping[str, Any]) -> None:
+    """Writes both files into `folder`; `about` is kept beside the shape: what it was made from."""
+    tensors = {name: tensor.contiguous() for name, tensor in decoder.state_dict().items()}
+    save_file(tensors, folder / WEIGHTS)
+    values = {
+        "version": VERSION, "precision": decoder.precision, "model": dataclasses.asdict(decoder.config), **about,
+    }  # fmt: skip
+    (folder / DESCRIPTION).write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
+
+
+def load_decoder(folder: Path, device: str = "cpu") -> tuple[Decoder, dict[str, Any]]:
+    """The decoder and what decoder.json says. Raises `Failure` where the two files do not fit together."""
+    try:
+        values = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
+        version, precision = values["version"], values["precision"]
+        config = build(ModelConfig, values["model"], "model")
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{folder / DESCRIPTION}: cannot be read; make it again with packtrain quantise") from error
+    if version != VERSION or precision not in get_args(Precision):
+        raise UserError(f"{folder}: was written in another format ({version}, {precision}); quantise it again")
+    try:
+        tensors = load_file(folder / WEIGHTS, device=device)
+        layers = [
+            Layer(
+                tensors[f"layers.{i}.attention_norm"],
+                tensors[f"layers.{i}.ffn_norm"],
+                *(_matrix(tensors, f"layers.{i}.{part}") for part in ("qkv", "wo", "w13", "w2")),
+            )
+            for i in range(config.n_layers)
+        ]
+        output = _matrix(tensors, "output")
+        decoder = Decoder(config, precision, layers, tensors["embedding"], tensors["norm"], output)
+    except (OSError, SafetensorError, KeyError) as error:
+        reason = str(error).splitlines()[0]
+        raise Failure(f"{folder / WEIGHTS}: is damaged or incomplete ({reason}); quantise the model again") from error
+    return decoder.eval(), values
+
+
+def _matrix(tensors: Mapping[str, torch.Tensor], name: str) -> Matrix:
+    if f"{name}.weight" in tensors:
+        return Plain(tensors[f"{name}.weight"])
+    if f"{name}.scale" in tensors:
+        return Int8(tensors[f"{name}.q"], tensors[f"{name}.scale"])
+    return Int4(tensors[f"{name}.q"], tensors[f"{name}.scale_and_zero"])

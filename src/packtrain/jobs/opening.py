@@ -1,0 +1,83 @@
+"""what a user calls a model (a run, a checkpoint, a quantised folder) → tokenizer, context, and a decoder when wanted"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from packtrain.checkpoint.directory import read_meta, resolve
+from packtrain.checkpoint.load import load_model
+from packtrain.errors import UserError
+from packtrain.inference.decoder import Decoder
+from packtrain.inference.matrices import ACTIVATIONS, Precision
+from packtrain.inference.store import DESCRIPTION, is_decoder, load_decoder
+from packtrain.model.compute import pick_device
+from packtrain.report.reading import read_run
+from packtrain.tokenizer.tokenizer import Tokenizer
+
+
+@dataclass(frozen=True)
+class Ready:
+    """A model found and checked, not yet read. length: the context it was trained with. sha256: of its weights."""
+
+    decoder: Callable[[], Decoder]
+    tokenizer: Tokenizer
+    length: int
+    sha256: str
+
+
+def open_model(
+    given: str, precision: Precision | None, device: str, tokenizer: str | None, say: Callable[[str], None]
+) -> Ready:
+    """Raises `UserError` where there is no model, or the tokenizer is another's."""
+    where = pick_device(device)
+    folder = Path(given)
+    if is_decoder(folder):
+        return _quantised(folder, precision, str(where), tokenizer)
+    path = resolve(given, say=say)
+    meta = read_meta(path)
+    codec = load_tokenizer(tokenizer, path, meta["tokenizer_fingerprint"])
+    chosen: Precision = precision or "fp32"
+
+    def decoder() -> Decoder:
+        model, _ = load_model(path, ACTIVATIONS[chosen], str(where))
+        return Decoder.of(model, chosen)
+
+    length = trained_length(path) or meta["model"]["max_sequence_length"]
+    return Ready(decoder, codec, length, meta["files"]["model.safetensors"]["sha256"])
+
+
+def _quantised(folder: Path, precision: Precision | None, device: str, tokenizer: str | None) -> Ready:
+    decoder, values = load_decoder(folder, device)
+    if precision not in (None, decoder.precision):
+        raise UserError(
+            f"{folder} is quantised to {decoder.precision}: leave precision= out, or quantise the checkpoint again"
+        )
+    codec = Tokenizer(tokenizer or folder / "tokenizer.model")
+    if codec.fingerprint != values.get("tokenizer_fingerprint"):
+        raise UserError(f"tokenizer {codec.path} is not the one of {folder}; leave tokenizer= out")
+    digest = hashlib.sha256((folder / DESCRIPTION).read_bytes()).hexdigest()
+    return Ready(lambda: decoder, codec, values.get("context") or decoder.config.max_sequence_length, digest)
+
+
+def trained_length(checkpoint: Path) -> int | None:
+    """The sequence length that the checkpoint's run was trained with, where the run is still around it."""
+    run_dir = checkpoint.parent.parent
+    config = read_run(run_dir).config if (run_dir / "config.yaml").is_file() else {}
+    return config.get("data", {}).get("sequence_length")
+
+
+def load_tokenizer(given: str | None, checkpoint: Path, fingerprint: str) -> Tokenizer:
+    """The tokenizer at `given`, or the one beside the checkpoint's run; refused where it is not the model's own."""
+    path = Path(given) if given else checkpoint.parent.parent / "tokenizer.model"
+    if not path.is_file():
+        raise UserError(f"no tokenizer at {path}; give tokenizer=FILE, the one that the model was trained with")
+    tokenizer = Tokenizer(path)
+    if tokenizer.fingerprint != fingerprint:
+        raise UserError(
+            f"tokenizer {path} ({tokenizer.fingerprint[:12]}) is not the one that {checkpoint} was trained with "
+            f"({fingerprint[:12]}); leave tokenizer= out to take the run's own"
+        )
+    return tokenizer
