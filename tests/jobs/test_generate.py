@@ -186,4 +186,4 @@ def test_the_configuration_has_the_keys_and_defaults_of_the_job() -> None:
     file = importlib.resources.files("packtrain.conf").joinpath("generate.yaml")
     values = yaml.safe_load(file.read_text(encoding="utf-8"))
     values.pop("defaults")
-    assert values == dataclasses.asdict(GenerateJob(checkpoint="???"))
+    assert {**values, "stop": tuple(values["stop"])} == dataclasses.asdict(GenerateJob(checkpoint="???"))

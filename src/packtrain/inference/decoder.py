@@ -73,7 +73,7 @@ class Decoder(nn.Module):
         return cls(model.config, precision, layers, embedding, model.norm.weight.detach(), output).eval()
 
     def reset(self, rows: int, length: int) -> None:
-        """An empty cache for `rows` sequences of up to `length` tokens, 2 · layers · kv width numbers for each token."""
+        """An empty cache for `rows` sequences of up to `length` tokens: 2 · layers · kv width numbers for each."""
         config, device = self.config, self.device
         shape = (config.n_layers, rows, config.kv_heads, length, config.head_dim)
         self.keys = torch.zeros(shape, dtype=self.dtype, device=device)

@@ -50,7 +50,8 @@ def load_decoder(folder: Path, device: str = "cpu") -> tuple[Decoder, dict[str, 
     if version != VERSION or precision not in get_args(Precision):
         raise UserError(f"{folder}: was written in another format ({version}, {precision}); quantise it again")
     try:
-        tensors = load_file(folder / WEIGHTS, device=device)
+        # Copies: a file's tensors begin anywhere, and ATen's int8 kernel reads aligned memory or crashes the process.
+        tensors = {name: tensor.clone() for name, tensor in load_file(folder / WEIGHTS, device=device).items()}
         layers = [
             Layer(
                 tensors[f"layers.{i}.attention_norm"],

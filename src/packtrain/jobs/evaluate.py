@@ -20,7 +20,7 @@ from packtrain.errors import Failure, UserError
 from packtrain.evaluation.comparison import compare
 from packtrain.evaluation.domain import Watch, evaluate_domain, scored_domains
 from packtrain.evaluation.held_out import Batch
-from packtrain.jobs.generate import load_tokenizer
+from packtrain.jobs.opening import load_tokenizer
 from packtrain.model.compute import DTYPES, Precision, pick_device
 from packtrain.report.reading import read_run
 from packtrain.report.tables import evaluation_table

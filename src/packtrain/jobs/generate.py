@@ -171,7 +171,7 @@ def made_from(job: GenerateJob, sha256: str) -> dict[str, Any]:
     """All that the text depends on."""
     apart = ("checkpoint", "device", "tokenizer", "output", "overwrite", "batch_size", "prompts", "interactive")
     settings = {key: value for key, value in dataclasses.asdict(job).items() if key not in apart}
-    return {**settings, "model_sha256": sha256}
+    return json.loads(json.dumps({**settings, "model_sha256": sha256}))  # lists, as it will be read back
 
 
 def is_made_from(output: Path, source: dict[str, Any]) -> bool:

@@ -1,4 +1,4 @@
-"""what a user calls a model (a run, a checkpoint, a quantised folder) → tokenizer, context, and a decoder when wanted"""
+"""what a user calls a model (run, checkpoint, quantised folder) → tokenizer, context, and a decoder when wanted"""
 
 from __future__ import annotations
 
