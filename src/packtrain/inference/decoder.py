@@ -9,11 +9,14 @@ faster than three. The cache is allocated once. Norms and rotations are fp32, as
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from packtrain.inference.matrices import ACTIVATIONS, Matrix, Precision, matrix
+from packtrain.model.block import TransformerBlock
 from packtrain.model.config import ModelConfig
 from packtrain.model.llama import Llama
 from packtrain.model.rope import rope_table, turn
@@ -21,6 +24,9 @@ from packtrain.model.rope import rope_table, turn
 
 class Layer(nn.Module):
     """The matrices of one layer in their precision."""
+
+    attention_norm: Tensor
+    ffn_norm: Tensor
 
     def __init__(self, attention_norm: Tensor, ffn_norm: Tensor, qkv: Matrix, wo: Matrix, w13: Matrix, w2: Matrix):
         super().__init__()
@@ -35,6 +41,12 @@ class Decoder(nn.Module):
     embedding (V, C): a table, never quantised; norm (C,); output: a matrix.
     """
 
+    embedding: Tensor
+    norm: Tensor
+    keys: Tensor
+    values: Tensor
+    table: Tensor
+
     def __init__(
         self, config: ModelConfig, precision: Precision, layers: list[Layer], embedding: Tensor, norm: Tensor,
         output: Matrix,
@@ -42,7 +54,7 @@ class Decoder(nn.Module):
         super().__init__()
         self.config, self.precision = config, precision
         self.dtype = ACTIVATIONS[precision]
-        self.layers = nn.ModuleList(layers)
+        self.layers, self.stack = nn.ModuleList(layers), layers
         self.register_buffer("embedding", embedding)
         self.register_buffer("norm", norm)
         self.output = output
@@ -56,7 +68,7 @@ class Decoder(nn.Module):
     def of(cls, model: Llama, precision: Precision) -> Decoder:
         """Makes the matrices of `model`, layer by layer; fp32 shares what is not put together with it."""
         layers = []
-        for block in model.layers:
+        for block in cast(list[TransformerBlock], list(model.layers)):
             a, f = block.attention, block.feed_forward
             layers.append(
                 Layer(
@@ -103,7 +115,7 @@ class Decoder(nn.Module):
         T = tokens.shape[1]
         x = F.embedding(tokens, self.embedding)
         rope = self.table[:T]
-        for i, layer in enumerate(self.layers):
+        for i, layer in enumerate(self.stack):
             q, k, v = self._heads(layer, x, rope)
             self.keys[i, :, :, :T], self.values[i, :, :, :T] = k, v
             heads = F.scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=k.shape[1] != q.shape[1])
@@ -120,7 +132,7 @@ class Decoder(nn.Module):
         rows = torch.arange(B, device=x.device)
         even = bool((at == at[0]).all())
         mask = None if even else (torch.arange(n, device=x.device) <= at[:, None])[:, None, None]  # (B, 1, 1, n)
-        for i, layer in enumerate(self.layers):
+        for i, layer in enumerate(self.stack):
             q, k, v = self._heads(layer, x, rope)
             keys, values = self.keys[i], self.values[i]
             if even:
@@ -139,7 +151,7 @@ class Decoder(nn.Module):
         self.keys, self.values = self.keys[:, rows], self.values[:, rows]
         self.lengths = self.lengths[rows]
 
-    def _heads(self, layer: nn.Module, x: Tensor, rope: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def _heads(self, layer: Layer, x: Tensor, rope: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """x (B, T, C) → rotated q (B, H, T, D), rotated k and v (B, Hkv, T, D)."""
         config = self.config
         B, T, _ = x.shape
@@ -148,7 +160,7 @@ class Decoder(nn.Module):
         q, k = turn(q, rope, backwards=False), turn(k, rope, backwards=False)
         return q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2)
 
-    def _leave(self, layer: nn.Module, x: Tensor, heads: Tensor) -> Tensor:
+    def _leave(self, layer: Layer, x: Tensor, heads: Tensor) -> Tensor:
         """The attention's output (B, H, T, D) → wo, residual, feed-forward, residual."""
         h = x + layer.wo(heads.transpose(1, 2).reshape(*x.shape[:2], -1))
         gate, up = layer.w13(self._normalised(h, layer.ffn_norm)).chunk(2, dim=-1)

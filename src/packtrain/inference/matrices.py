@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+aten = torch.ops.aten
 Precision = Literal["fp32", "bf16", "int8", "int4"]
 ACTIVATIONS: dict[Precision, torch.dtype] = {
     "fp32": torch.float32, "bf16": torch.bfloat16, "int8": torch.bfloat16, "int4": torch.bfloat16,
@@ -27,6 +28,8 @@ ROWS = 16  # int4's CPU kernel takes its rows in blocks of so many
 
 class Plain(nn.Module):
     """A matrix as it is, in fp32 or bf16."""
+
+    weight: Tensor
 
     def __init__(self, weight: Tensor) -> None:
         super().__init__()
@@ -39,6 +42,9 @@ class Plain(nn.Module):
 class Int8(nn.Module):
     """q int8 (out, in) and s (out,) bf16."""
 
+    q: Tensor
+    scale: Tensor
+
     def __init__(self, q: Tensor, scale: Tensor) -> None:
         super().__init__()
         self.register_buffer("q", q)
@@ -48,7 +54,7 @@ class Int8(nn.Module):
         if x.device.type != "cpu":
             return F.linear(x, self.q.to(x.dtype)) * self.scale
         flat = x.reshape(-1, x.shape[-1])
-        return torch._weight_int8pack_mm(flat, self.q, self.scale).view(*x.shape[:-1], -1)
+        return aten._weight_int8pack_mm(flat, self.q, self.scale).view(*x.shape[:-1], -1)
 
     def dequantised(self) -> Tensor:
         return self.q.float() * self.scale.float()[:, None]
@@ -56,6 +62,9 @@ class Int8(nn.Module):
 
 class Int4(nn.Module):
     """q uint8 (out, in / 2), two numbers a byte, the even one low; scale and zero (in / 32, out, 2) bf16."""
+
+    q: Tensor
+    scale_and_zero: Tensor
 
     def __init__(self, q: Tensor, scale_and_zero: Tensor) -> None:
         super().__init__()
@@ -67,10 +76,9 @@ class Int4(nn.Module):
         if x.device.type != "cpu" or self.q.shape[0] % ROWS:
             return F.linear(x, self.dequantised().to(x.dtype))
         if self.packed is None:
-            self.packed = torch._convert_weight_to_int4pack_for_cpu(unpacked(self.q).int(), 1)
-            self.rows = self.q.shape[0]
+            self.packed = aten._convert_weight_to_int4pack_for_cpu(unpacked(self.q).int(), 1)
         flat = x.reshape(-1, x.shape[-1])
-        out = torch._weight_int4pack_mm_for_cpu(flat, self.packed, GROUP, self.scale_and_zero)
+        out = aten._weight_int4pack_mm_for_cpu(flat, self.packed, GROUP, self.scale_and_zero)
         return out.view(*x.shape[:-1], -1)
 
     def dequantised(self) -> Tensor:
