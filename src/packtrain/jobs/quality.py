@@ -46,9 +46,9 @@ class ClassifierOptions:
 
 @dataclass(frozen=True)
 class QualityJob:
-    train: Literal["lm", "classifier"]
     input: str
     output: str
+    train: Literal["lm", "classifier"] = "lm"
     others: str | None = None
     limit: int | None = None
     lm: LanguageModelOptions = field(default_factory=LanguageModelOptions)
