@@ -35,6 +35,7 @@ class Domain:
     needs_input what `input=` may be, in words, for the message where it is missing
     urls        whether `input=` may be an fsspec URL
     adjust      (input, parameters) → the parameters as this input wants them
+    default     what is read where no input is given; None: an input must be given
     version     raise it when the same parameters make other documents
     """
 
@@ -46,6 +47,7 @@ class Domain:
     needs_input: str = "a file or a folder"
     urls: bool = False
     adjust: Callable[[Any, Any], Any] = lambda source, parameters: parameters
+    default: Callable[[], Path] | None = None
     version: int = 1
 
 

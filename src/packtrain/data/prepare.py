@@ -64,6 +64,8 @@ def prepare(
         raise UserError(f"input={source}: domain={maker.name} reads local files; fetch it first")
     work = _generated(maker, source, held_out) if isinstance(maker, Generator) else None
     if isinstance(maker, Domain):
+        if source is None and maker.default is not None:
+            source = maker.default()
         if source is None:
             raise UserError(f"domain={maker.name} needs input=PATH, {maker.needs_input}")
         work = _prepared(maker, maker.adjust(source, parameters), source, held_out, options)

@@ -6,6 +6,7 @@ Duplicates are looked for after the cleaning: a copy under another header is sti
 
 from __future__ import annotations
 
+import sysconfig
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -88,4 +89,9 @@ def steps(parameters: Parameters) -> list[AnyStep]:
     ]
 
 
-DOMAIN = Domain(NAME, Parameters, inputs, read, steps, NEEDS)
+def installed() -> Path:
+    """The Python packages that are installed here, each with its licence: what is read where no input is given."""
+    return Path(sysconfig.get_path("purelib"))
+
+
+DOMAIN = Domain(NAME, Parameters, inputs, read, steps, NEEDS, default=installed)
