@@ -12,7 +12,8 @@ import contextlib
 import io
 import shutil
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -37,20 +38,30 @@ def texts(megabytes: float) -> list[str]:
     return found
 
 
+@cache
+def _model(path: Path) -> Tokenizer:
+    return Tokenizer(path)
+
+
+def tokenize(text: str, path: Path) -> Iterator[torch.Tensor]:
+    """For litdata's worker: one document as ids."""
+    model = _model(path)
+    yield torch.tensor([model.bos_id, *model.encode(text), model.eos_id], dtype=torch.uint16)
+
+
 def litdata_optimize(documents: Path, tokenizer: Path, output: Path) -> None:
     """What litdata's documentation has its users do."""
     from litdata import TokensLoader, optimize
 
-    model = Tokenizer(tokenizer)
-
-    def tokenize(text: str) -> Any:
-        yield torch.tensor([model.bos_id, *model.encode(text), model.eos_id], dtype=torch.uint16)
-
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
         optimize(
-            fn=tokenize, inputs=[d.text for d in read_documents(documents)], output_dir=str(output), num_workers=1,
-            chunk_bytes="64MB", item_loader=TokensLoader(),
-        )  # fmt: skip
+            fn=partial(tokenize, path=tokenizer),
+            inputs=[document.text for document in read_documents(documents)],
+            output_dir=str(output),
+            num_workers=1,
+            chunk_bytes="64MB",
+            item_loader=TokensLoader(),
+        )
 
 
 def main(argv: Sequence[str] | None = None) -> None:

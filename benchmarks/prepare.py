@@ -34,6 +34,7 @@ from packtrain.data.step import AnyStep, Skips, Tally, is_global
 from packtrain.errors import UserError
 
 FOLDERS = {"common_crawl": "commoncrawl", "stack_exchange": "stackexchange"}
+PACKAGES = 60  # of those installed, in the order of their names
 WANTED = {"stack_exchange": {"sites": "all"}}
 
 
@@ -63,7 +64,8 @@ def one_pass(domain: Domain, parameters: Any, source: Path, limit_files: int | N
 def _stage(step: AnyStep, units: list[Iterable[Document]], scratch: Path) -> list[Iterable[Document]]:
     tally = Tally("benchmark")
     if not is_global(step):
-        return [step(unit, tally) for unit in units]  # pyright: ignore[reportCallIssue]
+        simple: Any = step
+        return [simple(unit, tally) for unit in units]
     held, parts = [list(unit) for unit in units], []
     for number, unit in enumerate(held):
         parts.append(scratch / f"{number}.npy")
@@ -165,8 +167,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     for name in arguments.domains:
         source = arguments.corpora / FOLDERS.get(name, name)
         source = Path(sysconfig.get_path("purelib")) if name == "github" else source
+        limit = 3 if arguments.quick else PACKAGES if name == "github" else None
         try:
-            rows.append({"by": "packtrain", **of_domain(name, source, seconds, 3 if arguments.quick else None)})
+            rows.append({"by": "packtrain", **of_domain(name, source, seconds, limit)})
         except (UserError, ImportError) as error:
             print(f"{name}: {error}", file=sys.stderr)
     if not arguments.quick:

@@ -23,4 +23,4 @@ packtrain prepare domain=stack_exchange domain.sites=all input="$1/stackexchange
 packtrain tokenizer input=data/llama/documents output=data/llama/tokenizer.model vocab_size=8000
 packtrain pack input=data/llama/documents tokenizer=data/llama/tokenizer.model output=data/llama/shards weights=llama
 
-packtrain train name=data-llama model=1m data=llama data.vocab_size=8000 data.sequence_length=512 data.tokens=400_000 data.batch_tokens=8192
+packtrain train name=data-llama model=1m data=llama data.vocab_size=8000 data.sequence_length=512 data.tokens=400_000 data.batch_tokens=8192 optim.warmup_steps=5
