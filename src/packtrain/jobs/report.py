@@ -1,4 +1,4 @@
-"""packtrain report: run folders → the short summary on the screen, loss.png, report.html"""
+"""packtrain report: run folders → the short summary on the screen, loss.png, report.html; or documents → one page"""
 
 from __future__ import annotations
 
@@ -6,20 +6,30 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from packtrain.errors import UserError
-from packtrain.report import figures, tables
+from packtrain.report import data_page, data_reading, figures, tables
 from packtrain.report.page import page
 from packtrain.report.reading import RunData, find_runs, known_runs, read_run
 
 SAMPLE_LINES = 12
+DOCUMENTS = "data/documents"  # where prepare writes unless told otherwise
 
 
 @dataclass(frozen=True)
 class ReportJob:
-    """runs: a name under `runs_dir`, a path, or a list of them. output: the page (default: report.html in the run)."""
+    """runs: a name under `runs_dir`, a path, or a list of them.
+
+    documents: folders that `prepare` made, or that hold such.
+    action: data is the page on documents, by default those in data/documents.
+
+    output: the page (default: report.html in the folder).
+    """
 
     runs: str | tuple[str, ...] | None = None
+    documents: str | tuple[str, ...] | None = None
+    action: Literal["runs", "data"] | None = None
     runs_dir: str = "runs"
     output: str | None = None
 
@@ -27,6 +37,11 @@ class ReportJob:
 def run(job: ReportJob) -> None:
     """Prints the summary and writes the page and the figure. Raises `UserError` for a folder that is no run."""
     names = (job.runs,) if isinstance(job.runs, str) else job.runs
+    if job.documents or job.action == "data":
+        if names or job.action == "runs":
+            raise UserError("report: give runs=… or documents=…, not both")
+        folders = job.documents or DOCUMENTS
+        return about_documents((folders,) if isinstance(folders, str) else folders, job.output)
     if not names:
         known = known_runs(Path(job.runs_dir))
         raise UserError(f"which run? give runs=NAME; known: {', '.join(known) or f'none in {job.runs_dir} yet'}")
@@ -42,6 +57,16 @@ def run(job: ReportJob) -> None:
     for note in notes:
         print(note)
     print(f"page        {output}")
+
+
+def about_documents(folders: Sequence[str], output: str | None) -> None:
+    """The page about prepared documents."""
+    path = Path(output) if output else Path(folders[0]) / "report.html"
+    reports = data_reading.find(folders)
+    write(path, data_page.page(reports))
+    for folder, report in reports:
+        print(f"{report['domain']:<15} {report['kept']:,} of {report['read']:,} documents kept, {folder}")
+    print(f"page        {path}")
 
 
 def draw(runs: Sequence[RunData], png: Path) -> tuple[list[str], list[str]]:
