@@ -15,6 +15,7 @@ from packtrain.callbacks.meter import RunLog
 from packtrain.callbacks.profile import Profile
 from packtrain.callbacks.progress import Progress
 from packtrain.callbacks.summary import read_summary, write_summary
+from packtrain.checkpoint.carry_on import find_source, first_weights
 from packtrain.checkpoint.directory import committed, newest_intact, read_meta
 from packtrain.data.config import DataConfig
 from packtrain.errors import Failure, UserError
@@ -28,7 +29,7 @@ from packtrain.model.engine import Engine, Recompute
 from packtrain.model.initialisation import initialise
 from packtrain.model.llama import Llama
 from packtrain.parallel.config import Degrees, ParallelConfig, check_tensor, degrees
-from packtrain.parallel.fsdp import fill, shard_model
+from packtrain.parallel.fsdp import fill, shard_model, take
 from packtrain.parallel.mesh import make_mesh
 from packtrain.parallel.processes import World, only_first_speaks, start, stop
 from packtrain.training.identity import refuse_another_run, write_config
@@ -64,6 +65,7 @@ class TrainJob:
     profile: bool = False
     smoke: bool = False
     dry_run: bool = False
+    init_from: str | None = None
     callbacks: dict[str, Any] = field(default_factory=dict)
     loggers: dict[str, Any] = field(default_factory=dict)
     composed: dict[str, Any] = field(default_factory=dict)
@@ -126,6 +128,8 @@ def _check(job: TrainJob, world: World) -> tuple[torch.device, Engine, Setup, De
     shape = degrees(job.parallel, world.size)
     setup = prepare(job.model, job.data, job.optim, job.seed, shape.data)
     check_tensor(setup.model, shape.tensor, job.data.sequence_length)
+    if job.init_from is not None and not (Path(job.run_dir) / "config.yaml").exists():
+        find_source(Path(job.init_from), setup.model, setup.fingerprints["tokenizer"])
     return device, engine, setup, shape
 
 
@@ -149,11 +153,18 @@ def _resume_from(job: TrainJob, run_dir: Path) -> Path | None:
 
 def _build(job: TrainJob, setup: Setup, engine: Engine, device: torch.device, parallel: Parallel, new: bool) -> Llama:
     """The model, with its first weights where the run is new."""
+    source = Path(job.init_from) if new and job.init_from is not None else None
     if parallel.mesh is None:
         model = Llama(setup.model, DTYPES[job.precision], engine)
+        if source is not None:
+            model.load_state_dict(first_weights(source, setup.model, setup.fingerprints["tokenizer"]))
+            return model
         return initialise(model, job.seed) if new else model
     model = shard_model(setup.model, DTYPES[job.precision], engine, parallel.mesh)
     model.to_empty(device=device)
+    if source is not None:
+        weights = parallel.world.agree(lambda: first_weights(source, setup.model, setup.fingerprints["tokenizer"]))
+        return take(model, weights, parallel.mesh)
     return fill(model, job.seed, parallel.mesh) if new else model
 
 

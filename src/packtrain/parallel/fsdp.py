@@ -6,6 +6,7 @@ averaged in fp32 and cut into shards as soon as a layer's backward is done, at t
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import pairwise
 from typing import Any
 
@@ -78,6 +79,14 @@ def fill(model: Llama, seed: int, mesh: Mesh) -> Llama:
                 whole = torch.empty(parameter.shape, device=device)
             dist.broadcast(whole, source)
             _local(parameter).copy_(part(whole, name, mesh))
+    return model
+
+
+@torch.no_grad()
+def take(model: Llama, weights: Mapping[str, Tensor], mesh: Mesh) -> Llama:
+    """Fills this rank's shards from whole tensors by name."""
+    for name, parameter in model.named_parameters():
+        _local(parameter).copy_(part(weights[name], name, mesh))
     return model
 
 

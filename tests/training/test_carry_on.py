@@ -1,0 +1,39 @@
+"""A new run from another's weights; a checkpoint of the format before is read, one of a later format refused"""
+
+from __future__ import annotations
+
+import json
+
+import torch
+from safetensors.torch import load_file
+
+from tests.training.test_run import rows, stopped
+
+
+def test_init_from_begins_with_the_other_runs_weights(train) -> None:
+    first = train(name="first")
+    second = train(f"init_from={first.run_dir}", "optim.learning_rate=1e-9", "seed=2", name="second")
+    assert second.code == 0, second.err
+    assert rows(second.run_dir)[0]["step"] == "1"
+    ours, theirs = (load_file(o.run_dir / "checkpoints/step-00000020/model.safetensors") for o in (second, first))
+    for name, tensor in theirs.items():
+        assert torch.allclose(ours[name], tensor, atol=1e-6), name
+
+
+def test_init_from_another_shape_is_refused(train) -> None:
+    first = train(name="first")
+    other = train(f"init_from={first.run_dir}", "model.dim=64", name="second")
+    assert other.code == 2 and "its model.dim is 32, this run's is 64" in other.err
+
+
+def test_a_checkpoint_of_format_1_is_gone_on_from_bitwise(train) -> None:
+    whole = train(name="whole")
+    run_dir = stopped(train, 12).run_dir
+    for marker in run_dir.glob("checkpoints/*/checkpoint.json"):
+        meta = json.loads(marker.read_text())
+        del meta["kind"]
+        marker.write_text(json.dumps({**meta, "format_version": 1}))
+    again = train()
+    assert again.code == 0 and "continues after step 13" in again.out, again.err
+    ours, theirs = (load_file(o.run_dir / "checkpoints/step-00000020/model.safetensors") for o in (again, whole))
+    assert all(torch.equal(ours[name], tensor) for name, tensor in theirs.items())
