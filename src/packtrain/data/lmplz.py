@@ -17,7 +17,7 @@ from packtrain.data.perplexity import TOKENIZER, token_lines
 from packtrain.errors import Failure, UserError
 from packtrain.tokenizer.tokenizer import Tokenizer
 
-REMEDY = "build it as docs/domains/common_crawl.md says (one minute), or give lmplz=PATH"
+REMEDY = "build it as docs/domains/common_crawl.md says (some minutes), or give lmplz=PATH"
 
 
 def find(lmplz: str | None) -> str:

@@ -10,8 +10,8 @@ Made for damaged files: nothing ends the reading, and nothing is lost without a 
 
 fastwarc, the fast parser that others use, agrees record for record on whole files (tests/data/test_warc.py) but stops
 without an error at an empty gzip member, reads the rest of a file into one record where a Content-Length is too large
-or lines end in LF, and ends at the first broken member; so the records are found here, at the same speed
-(docs/domains/common_crawl.md).
+or lines end in LF, and ends at the first broken member; so the records are found here, at
+77 MB/s of text inflated against its 205 (docs/domains/common_crawl.md): not what a page's work is spent on.
 """
 
 from __future__ import annotations
