@@ -75,14 +75,14 @@ def test_a_finished_run_says_so_and_does_nothing(train) -> None:
 
 
 class StopAfter(Callback):
-    """Asks for a stop as Ctrl-C does."""
+    """Asks for a stop as Ctrl-C does, or as a cluster that takes its nodes back (SIGTERM)."""
 
-    def __init__(self, step: int) -> None:
-        self.step = step
+    def __init__(self, step: int, number: int = signal.SIGINT) -> None:
+        self.step, self.number = step, number
 
     def on_train_batch_start(self, trainer, *_) -> None:
         if trainer.global_step == self.step:
-            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), self.number)
 
 
 STOP = "+callbacks.stop={_target_: tests.training.test_run.StopAfter, step: %d}"
@@ -92,6 +92,15 @@ def stopped(train, step: int = 12, name: str = "r"):
     outcome = train(STOP % step, name=name)
     assert outcome.code == 130, outcome.err
     return outcome
+
+
+def test_sigterm_saves_says_so_and_asks_the_batch_script_for_a_requeue(train, tmp_path: Path, monkeypatch) -> None:
+    """Lightning's own handler would end the run with exit code 0, which a cluster takes for a finished one."""
+    monkeypatch.setenv("PACKTRAIN_NOTE", str(tmp_path / "note"))
+    outcome = train("+callbacks.stop={_target_: tests.training.test_run.StopAfter, step: 2, number: 15}")
+    assert outcome.code == 130 and "stopped at step 3 of 20; the same command continues it" in outcome.out
+    assert (tmp_path / "note").read_text().endswith("SIGTERM: saved at step 3 of 20\n")
+    assert (tmp_path / "note").read_text().startswith("requeue: rank 0 on ")
 
 
 def test_ctrl_c_finishes_the_step_saves_and_the_same_command_continues_bitwise(train) -> None:

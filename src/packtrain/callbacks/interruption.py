@@ -24,7 +24,11 @@ class Interruption(Callback):
         self.stopped = False  # the same on all ranks
         self.received: int | None = None  # this rank's own
 
-    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Before Lightning sets its own handlers: its SIGTERM's broadcasts inside the handler, which hangs where ranks
+        are at different places, and ends the run with exit code 0."""
+        connector: Any = trainer._signal_connector
+        connector.register_signal_handlers = lambda: None
         self.stopped, self.received = False, None
         stop.listen()
 

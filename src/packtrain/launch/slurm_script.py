@@ -41,6 +41,7 @@ def render(members: Sequence[Member], settings: SlurmSettings, logs: Path, comma
     lines += ['case "$SLURM_ARRAY_TASK_ID" in']
     lines += [f"  {index}) run=({words(member.arguments)}) ;;" for index, member in enumerate(members)]
     lines += ["esac", ""]
+    lines += ["export PYTHONUNBUFFERED=1  # what a killed process said stays in the log"]
     lines += [f"export PACKTRAIN_STOP_SIGNAL={settings.signal}"]
     lines += [f'export PACKTRAIN_NOTE={shlex.quote(str(logs))}/"${{SLURM_ARRAY_JOB_ID}}_${{SLURM_ARRAY_TASK_ID}}.note"']
     lines += ['rm -f "$PACKTRAIN_NOTE"']
