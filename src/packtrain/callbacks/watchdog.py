@@ -80,12 +80,14 @@ class Watchdog(Callback):
     def _watch(self, main_thread: int) -> None:
         assert self.timeout is not None
         interval = min(10.0, self.timeout / 5)
-        while not self._done.wait(interval):
+        while True:
             beat = self._beat(main_thread)
             with contextlib.suppress(OSError):  # a full disk is somebody else's to report
                 write(self.folder, beat)
             if beat.at - beat.since > self.timeout:
                 self._end(interval)
+                return
+            if self._done.wait(interval):
                 return
 
     def _beat(self, main_thread: int) -> Beat:

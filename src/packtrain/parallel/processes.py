@@ -132,13 +132,26 @@ def start(device_type: str, timeout_seconds: float = 1800.0, alone: bool = False
             if world.size == 1:
                 dist.init_process_group(backend, store=HashStore(), rank=0, world_size=1, timeout=timeout)
             else:
-                dist.init_process_group(backend, rank=world.rank, world_size=world.size, timeout=timeout)
+                store = _agents_store(world.size, timeout)
+                dist.init_process_group(backend, store=store, rank=world.rank, world_size=world.size, timeout=timeout)
         except (dist.DistError, ValueError, RuntimeError) as error:
             where = f"{os.environ.get('MASTER_ADDR', '?')}:{os.environ.get('MASTER_PORT', '?')}"
             line = (str(error).strip() or type(error).__name__).splitlines()[0]
             raise Failure(f"the {world.size} processes did not find each other at {where}: {line}") from error
     flags = dist.new_group(backend="gloo", timeout=timedelta(seconds=timeout_seconds))
     return World(world.rank, world.size, world.local_rank, world.local_size, flags)
+
+
+def _agents_store(size: int, timeout: timedelta) -> Any:
+    """The store that torchrun's agent keeps, under the number of this attempt; None under another launcher.
+
+    After a restart it still holds the addresses of the processes that died, which torch would try to reach.
+    """
+    if os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True":
+        return None
+    host, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
+    store = dist.TCPStore(host, port, size, is_master=False, timeout=timeout)
+    return dist.PrefixStore(f"attempt-{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}", store)
 
 
 def only_first_speaks(world: World) -> None:
