@@ -36,7 +36,7 @@ def train(folder: Path, name: str, *overrides: str) -> subprocess.CompletedProce
 
 
 def flip_a_bit(checkpoint: Path) -> None:
-    shard = max(checkpoint.rglob("*.distcp"), key=lambda path: path.stat().st_size)
+    shard = max((path for path in checkpoint.rglob("*") if path.is_file()), key=lambda path: path.stat().st_size)
     content = bytearray(shard.read_bytes())
     content[len(content) // 2] ^= 1
     shard.write_bytes(content)
