@@ -225,6 +225,9 @@ def _document(line: bytes | None, path: PurePath, number: int, column: str, name
     if known.get("split") not in (None, "train", "held_out"):
         raise UserError(f"{path}: line {number} has split={known['split']!r}; known: train, held_out")
     extra = {k: v for k, v in values.items() if k not in KNOWN}
+    for key in ("url", "language", "licence"):  # {"language": {"en": 0.9}} is of others' making: not lost, not counted
+        if not isinstance(known.get(key), str) and known.get(key) is not None:
+            extra[key] = known.pop(key)
     metadata = known.get("metadata")
     known["metadata"] = {**(metadata if isinstance(metadata, dict) else {}), **extra}
     return Document(**known)

@@ -6,6 +6,8 @@ BOM → UTF-8 → the declared encoding → charset-normalizer's guess on the be
 from __future__ import annotations
 
 import codecs
+import lzma
+import zlib
 from collections.abc import Iterable, Iterator
 from typing import BinaryIO
 
@@ -79,6 +81,25 @@ def blocks_of(stream: BinaryIO, size: int = 1 << 20) -> Iterator[bytes]:
     """Whatever a stream has at hand, at most `size`: of a packed one that breaks off, all that stands before."""
     read = getattr(stream, "read1", stream.read)
     return iter(lambda: read(size), b"")
+
+
+def gathered(blocks: Iterable[bytes], size: int) -> Iterator[bytes]:
+    """The blocks in larger ones of about `size`; where they break off with an error, first what came before it."""
+    parts: list[bytes] = []
+    length = 0
+    try:
+        for block in blocks:
+            parts.append(block)
+            length += len(block)
+            if length >= size:
+                yield b"".join(parts)
+                parts, length = [], 0
+    except (OSError, EOFError, ValueError, zlib.error, lzma.LZMAError):
+        if parts:
+            yield b"".join(parts)
+        raise
+    if parts:
+        yield b"".join(parts)
 
 
 def lines(blocks: Iterable[bytes], longest: int = LONGEST_LINE) -> Iterator[bytes | None]:

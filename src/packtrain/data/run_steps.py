@@ -10,12 +10,14 @@ from __future__ import annotations
 import multiprocessing
 import os
 import shutil
+import threading
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
+from multiprocessing.connection import wait as wait_for
 from typing import Any
 
 from tqdm import tqdm
@@ -113,6 +115,15 @@ _shared: Any = None  # in a worker: the counter of documents that it shares with
 def _begin(counter: Any) -> None:
     global _shared
     _shared = counter
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """A worker whose parent was killed would wait for work for ever, and hold its memory."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        wait_for([parent.sentinel])
+        os._exit(1)
 
 
 def _work(plan: Plan, stage: int, unit: int) -> Outcome:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
+import zlib
 from collections.abc import Iterator, Sequence
 from typing import Any, BinaryIO
 
-from packtrain.data.limits import GUESSED, LONGEST_LINE, decode
+from packtrain.data.documents import HALF_PAIR
+from packtrain.data.limits import BOMS, GUESSED, LONGEST_LINE, decode
 from packtrain.data.step import Skips
 from packtrain.errors import UserError
 
@@ -25,13 +28,14 @@ def rows(file: BinaryIO, suffix: str, columns: Sequence[str], skips: Skips) -> I
 def _csv(file: BinaryIO, columns: Sequence[str], skips: Skips) -> Iterator[tuple[int, Row]]:
     csv.field_size_limit(LONGEST_LINE)
     buffered = io.BufferedReader(file, GUESSED) if isinstance(file, io.RawIOBase) else file
-    start = buffered.read(GUESSED)
-    found = decode(start) or decode(start[: start.rfind(b"\n") + 1])  # the first block may end in half a character
-    if found is None:
+    start = _start(buffered)
+    encoding = _encoding(start)
+    if encoding is None:
         return skips.skip("binary" if b"\0" in start else "encoding unknown", 0)
     whole = io.BufferedReader(_Joined(start, buffered))
-    text = io.TextIOWrapper(whole, encoding=found[1], errors="replace", newline="")
-    reader = csv.DictReader(text)
+    errors = "replace" if encoding.startswith(("utf-16", "utf-32")) else "surrogateescape"
+    text = io.TextIOWrapper(whole, encoding=encoding, errors=errors, newline="")
+    reader = csv.DictReader(_lines(text))
     number = 0
     try:
         known = reader.fieldnames or []
@@ -39,9 +43,52 @@ def _csv(file: BinaryIO, columns: Sequence[str], skips: Skips) -> Iterator[tuple
             return skips.skip(f"no column '{columns[0]}'", 0, f"columns: {', '.join(known)}")
         for row in reader:
             number += 1
-            yield number, {column: row.get(column) for column in columns}
-    except (csv.Error, EOFError, OSError, ValueError) as error:
+            found = {column: row.get(column) for column in columns}
+            if any(isinstance(value, str) and HALF_PAIR.search(value) for value in found.values()):
+                skips.skip("row is not in the encoding of its file", number, encoding)
+                continue
+            yield number, found
+    except _Endless:
+        skips.skip("line too long", number, f"over {LONGEST_LINE >> 20} MiB; what follows is not read")
+    except (csv.Error, EOFError, OSError, ValueError, zlib.error) as error:
         skips.skip("file broken off", number, str(error))
+
+
+def _encoding(start: bytes) -> str | None:
+    """Of a file that begins like this. A block may end in half a character, which must not make UTF-8 another."""
+    if len(start) >= GUESSED and b"\0" not in start:
+        try:
+            codecs.getincrementaldecoder("utf-8")().decode(start)
+            return "utf-8-sig" if start.startswith(codecs.BOM_UTF8) else "utf-8"
+        except UnicodeDecodeError:
+            start = start[: start.rfind(b"\n") + 1] or start
+    elif len(start) >= GUESSED:
+        return next((encoding for mark, encoding in BOMS if start.startswith(mark)), None)
+    found = decode(start)
+    return found[1] if found else None
+
+
+def _start(file: BinaryIO) -> bytes:
+    """The first block; of a packed file that breaks off in it, what stands before: reading on tells of the break."""
+    parts, size = [], 0
+    try:
+        while size < GUESSED and (part := getattr(file, "read1", file.read)(GUESSED - size)):
+            parts.append(part)
+            size += len(part)
+    except (EOFError, OSError, zlib.error):
+        pass
+    return b"".join(parts)
+
+
+class _Endless(Exception):
+    pass
+
+
+def _lines(text: io.TextIOWrapper) -> Iterator[str]:
+    while line := text.readline(LONGEST_LINE):
+        if len(line) >= LONGEST_LINE:
+            raise _Endless
+        yield line
 
 
 class _Joined(io.RawIOBase):
@@ -54,7 +101,7 @@ class _Joined(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int:
-        data = self.start[: len(buffer)] or self.rest.read(len(buffer))
+        data = self.start[: len(buffer)] or getattr(self.rest, "read1", self.rest.read)(len(buffer))
         self.start = self.start[len(buffer) :]
         buffer[: len(data)] = data
         return len(data)

@@ -90,7 +90,7 @@ def _is_dump(path: Path, root: Path) -> bool:
 
 def read(path: Path, name: str, parameters: Parameters, skips: Skips) -> Iterator[Document]:
     """One thread a document, its text the XML rows: the question's, then those of its answers, best first."""
-    site = site_of(path)
+    site, before = site_of(path), skips.counts.total()
     with Threads(skips) as threads:
         rows = Rows(lambda reason, at, detail: skips.skip(reason, at, detail))
         try:
@@ -99,6 +99,8 @@ def read(path: Path, name: str, parameters: Parameters, skips: Skips) -> Iterato
         except OSError as error:
             skips.skip("file cannot be read", None, str(error))
         threads.add(rows.feed(b"", final=True))
+        if not rows.found and skips.counts.total() == before:
+            skips.skip("no rows in the file", 0)
         for thread, posts in threads:
             text = b"\n".join(posts).decode("utf-8", "replace")
             yield Document(

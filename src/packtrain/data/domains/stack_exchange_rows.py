@@ -37,6 +37,7 @@ class Rows:
         self._begun = False
         self._buffer = b""
         self._offset = 0  # of the buffer's first byte
+        self.found = False  # a row, whole or broken
 
     def feed(self, data: bytes, final: bool = False) -> Iterator[tuple[int, bytes]]:
         """(offset, `<row …/>`) of every row that ends in the bytes up to now. `final`: the file ends here."""
@@ -57,6 +58,7 @@ class Rows:
         buffer, done = self._buffer, 0
         for match in ELEMENT.finditer(buffer):
             found, start = match[0], match.start()
+            self.found = self.found or found.startswith(b"<row")
             if found.startswith(b"<row") and found.endswith(b">"):
                 yield self._offset + start, found
                 done = match.end()

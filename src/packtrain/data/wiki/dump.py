@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from packtrain.data.limits import blocks_of, gathered
 from packtrain.data.step import Skips
 
 BLOCK = 1 << 20
@@ -60,7 +61,7 @@ def blocks(path: Path, skips: Skips) -> Iterator[bytes]:
     decoder, encoding, done = None, None, 0
     try:
         with opened(path) as file:
-            while block := file.read(BLOCK):
+            for block in gathered(blocks_of(file, BLOCK), BLOCK):
                 if encoding is None:
                     encoding = encoding_of(block)
                     if encoding != "utf-8":
