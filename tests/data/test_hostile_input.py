@@ -21,6 +21,7 @@ from packtrain.data.domains.stack_exchange import Parameters as Sites
 from packtrain.data.domains.text import DOMAIN as TEXT
 from packtrain.data.domains.wikipedia import DOMAIN as WIKIPEDIA
 from packtrain.data.prepare import prepare
+from packtrain.errors import UserError
 from tests.data.run_domain import made
 
 
@@ -128,3 +129,20 @@ def _command(pid: int) -> str:
         return Path(f"/proc/{pid}/cmdline").read_text()
     except OSError:
         return ""
+
+
+def test_a_list_of_words_that_was_changed_makes_other_documents(tmp_path: Path) -> None:
+    pages, words = tmp_path / "pages", tmp_path / "words.txt"
+    pages.mkdir()
+    text = "The dog runs over the hill. The cat sleeps in the sun. The bird sings in the old tree."
+    (pages / "a.jsonl").write_text(json.dumps({"text": text}) + "\n" + json.dumps({"text": text.replace("dog", "fox")}))
+    domain = {"name": "c4", "bad_words": {"path": str(words)}, "repeated_spans": {"length": 0}}
+    words.write_text("wolf\n")
+    assert prepare(domain, pages, tmp_path / "out", 0.5)["kept"] == 2
+    said: list[str] = []
+    prepare(domain, pages, tmp_path / "out", 0.5, say=said.append)
+    assert "nothing to do" in said[0]
+    words.write_text("dog\n")
+    with pytest.raises(UserError, match="made with other settings .models"):
+        prepare(domain, pages, tmp_path / "out", 0.5)
+    assert prepare(domain, pages, tmp_path / "out", 0.5, overwrite=True)["kept"] == 1

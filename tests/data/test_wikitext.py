@@ -21,6 +21,7 @@ CASES = {
         "{{lang|fr|la mer}}, {{convert|5|km|mi}}, {{nowrap|1 2}}, {{lang-de|Wort}}, {{circa|1900}}",
         "la mer, 5 km, 1 2, Wort, c. 1900",
     ),
+    "chemistry": ("{{Carbon}}<sub>''n''</sub>{{Hydrogen}}<sub>2''n''+2</sub>, {{chem|C|2|H|6}}", "CnH2n+2, C2H6"),
     "French dates and centuries": ("né le {{date|3|mai|1901}} au {{s-|XX|e}}", "né le 3 mai 1901 au XXe siècle"),
     "references": ('a<ref name="x">[http://y z]</ref>b<ref name=x/>c<REF>d</REF>e', "abce"),
     "comments": ("a<!-- b -->c<!-- never closed", "ac"),

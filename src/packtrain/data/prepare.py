@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -97,15 +97,18 @@ def _generated(maker: Generator, source: Any, held_out: float) -> Work:
 
 def _prepared(maker: Domain, parameters: Any, source: Source, held_out: float, options: PrepareOptions) -> Work:
     files = [(path, name_of(path, source)) for path in maker.inputs(source, parameters)]
+    values = dataclasses.asdict(parameters)
     settings = {
         "domain": maker.name,
         "input": str(source),
         "origin": digest(files),
         "held_out": held_out,
         "version": f"{VERSION}.{maker.version}",
-        "parameters": dataclasses.asdict(parameters),
+        "parameters": values,
         "keep_dropped": options.keep_dropped,
     }
+    if named := sorted(_named(values)):  # trained anew under the same name, a model makes other documents
+        settings["models"] = digest((path, str(path)) for path in named)
 
     def make(folder: Path) -> dict[str, Any]:
         sizes = [size_of(path) for path, _ in files]
@@ -115,6 +118,15 @@ def _prepared(maker: Domain, parameters: Any, source: Source, held_out: float, o
         return run_steps(plan, [sum(size[name] for _, name in unit) for unit in units], options.processes)
 
     return settings, make
+
+
+def _named(values: Mapping[str, Any]) -> Iterator[Path]:
+    """The files and folders that parameters name: models, lists of words."""
+    for key, value in values.items():
+        if isinstance(value, dict):
+            yield from _named(value)
+        elif key in ("model", "path") and isinstance(value, str) and Path(value).exists():
+            yield Path(value)
 
 
 def _made(

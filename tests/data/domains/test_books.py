@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from packtrain.data.books.gutenberg import without_boilerplate
+from packtrain.data.books.gutenberg import is_free, without_boilerplate
 from packtrain.data.books.shingles import containment, shingles, words
 from packtrain.data.domains import books
 from packtrain.data.domains.books import DOMAIN, Parameters, decoded
@@ -88,6 +88,12 @@ def test_headers_and_footers_go_even_where_one_is_missing(file: str, cut: list[s
 def test_a_book_that_speaks_of_gutenberg_is_not_cut() -> None:
     text = BOOK + "He printed in Gutenberg's way.\nThe end of the project was near.\n" + story(2)
     assert without_boilerplate(text)[0] == text
+
+
+def test_only_what_gutenberg_says_is_free_is_called_so() -> None:
+    header = "The Project Gutenberg EBook of X\n"
+    assert is_free(header + BOOK) and is_free(BOOK * 3 + "End of Project Gutenberg's X")
+    assert not is_free(BOOK) and not is_free(header + "** This is a COPYRIGHTED Project Gutenberg eBook **\n" + BOOK)
 
 
 @pytest.mark.parametrize(

@@ -56,6 +56,10 @@ def test_a_header_goes_and_shebang_encoding_docstring_and_code_stay() -> None:
     start = "#!/usr/bin/env python3\n# -*- coding: utf-8 -*-\n"
     assert without_header(start + APACHE_HEADER + "\n" + BODY, HASH) == (start + "\n" + BODY, 3)
     assert without_header(BODY, HASH) == (BODY, 0)
+    amazon = APACHE_HEADER.replace(
+        "#     http://www.apache.org/licenses/LICENSE-2.0", "# https://aws.amazon.com/apache2.0/"
+    )
+    assert without_header(amazon + BODY, HASH)[0] == BODY
     licensed = '"""Copyright 2020 X. Licensed under the MIT license."""\nx = 1\n'
     assert without_header(licensed, HASH) == (licensed, 0), "a docstring is not a comment"
 

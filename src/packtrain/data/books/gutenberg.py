@@ -41,6 +41,8 @@ CREDIT = re.compile(
 FIELD = re.compile(r"^(Title|Author|Language|Release Date)\s*:[ \t]*(\S[^\n]*)$", re.MULTILINE | re.IGNORECASE)
 NOTE = re.compile(r"^[ \t\[_*+|]*Transcriber['’]?s?['’]? (?:end)?notes?\b", re.MULTILINE | re.IGNORECASE)
 ILLUSTRATION = re.compile(r"\[Illustrations?(?::[^\[\]]{0,500})?\]", re.IGNORECASE)
+GUTENBERG = re.compile(r"project gutenberg", re.IGNORECASE)
+COPYRIGHTED = re.compile(r"this is a copyrighted project gutenberg|copyright status:\s*copyrighted", re.IGNORECASE)
 HEAD_LINES, HEAD, TAIL = 400, 60_000, 40_000  # what a header or a licence may fill, in lines and characters
 HEADER_GAP = 25  # lines between two lines of one header
 
@@ -49,6 +51,12 @@ def fields(text: str) -> dict[str, str]:
     """title, author, language and release date as the header names them."""
     found = FIELD.findall(text[:HEAD])
     return {name.lower().replace(" ", "_"): value.strip() for name, value in reversed(found)}
+
+
+def is_free(text: str) -> bool:
+    """Whether Project Gutenberg's own words stand here, and none that the book is copyrighted."""
+    edges = text[:HEAD] + text[-TAIL:]
+    return bool(GUTENBERG.search(edges)) and not COPYRIGHTED.search(edges)
 
 
 def without_boilerplate(text: str) -> tuple[str, list[str]]:

@@ -23,6 +23,7 @@ LEGAL = re.compile(
     r"as[- ]is\"?\s+basis|liab(?:le|ility)|this permission notice|conditions are met|copy of the licen[sc]e|"
     r"see the licen[sc]e|licen[sc]e (?:file|agreement)|in compliance with|"
     r"(?:distributed|released|provided|available) under|apache\.org/licenses|opensource\.org/licenses|"
+    r"https?://\S*(?:licen[sc]es?\b|apache-?2)|"
     r"\b(?:mit|bsd|apache)\b.{0,30}licen[sc]e|endorse or promote|terms of the|governed by an?|free software|"
     r"^\W*licen[sc]e:|without limitation the rights|contributor licen[sc]e agreement|public domain",
     re.IGNORECASE,

@@ -13,7 +13,7 @@ from typing import ClassVar
 
 from packtrain.data.books.candidates import BookCandidates
 from packtrain.data.books.deduplication import BookDeduplication
-from packtrain.data.books.gutenberg import fields, without_boilerplate, without_illustrations
+from packtrain.data.books.gutenberg import fields, is_free, without_boilerplate, without_illustrations
 from packtrain.data.books.plain import from_html, from_markdown, is_html, tidy
 from packtrain.data.documents import Document
 from packtrain.data.domain import Domain
@@ -82,7 +82,8 @@ def read(path: Path, name: str, parameters: Parameters, skips: Skips) -> Iterato
             text, encoding = decoded(content)
             metadata = {"encoding": encoding, "file": member if packed else path.name, **fields(text)}
             language = LANGUAGES.get(str(metadata.get("language", "")).lower())
-            yield Document(place, text, NAME, name, language=language, licence="public domain", metadata=metadata)
+            licence = "public domain" if is_free(text) else None
+            yield Document(place, text, NAME, name, language=language, licence=licence, metadata=metadata)
 
 
 def decoded(content: bytes) -> tuple[str, str]:
@@ -160,4 +161,6 @@ def steps(parameters: Parameters) -> list[AnyStep]:
     ]
 
 
-DOMAIN = Domain(NAME, Parameters, inputs, read, steps, "a folder of .txt, .htm, .md or .zip books (gutenberg.org)")
+DOMAIN = Domain(
+    NAME, Parameters, inputs, read, steps, "a folder of .txt, .htm, .md or .zip books (gutenberg.org)", version=2
+)

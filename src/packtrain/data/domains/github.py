@@ -94,4 +94,4 @@ def installed() -> Path:
     return Path(sysconfig.get_path("purelib"))
 
 
-DOMAIN = Domain(NAME, Parameters, inputs, read, steps, NEEDS, default=installed)
+DOMAIN = Domain(NAME, Parameters, inputs, read, steps, NEEDS, default=installed, version=2)

@@ -197,4 +197,4 @@ def steps(parameters: Any) -> list[AnyStep]:
     return [ThreadText(p.minimum_answers, p.minimum_score, p.question, p.answer), DropEmpty()]
 
 
-DOMAIN = Domain(NAME, Parameters, inputs, read, steps, needs_input=NEEDS)
+DOMAIN = Domain(NAME, Parameters, inputs, read, steps, needs_input=NEEDS, version=2)

@@ -156,4 +156,4 @@ def _hidden(path: PurePath) -> bool:
     return any(part.startswith(".") for part in path.parts)
 
 
-DOMAIN = Domain(NAME, Parameters, text_files, read, steps, NEEDS, urls=True, adjust=adjust, version=2)
+DOMAIN = Domain(NAME, Parameters, text_files, read, steps, NEEDS, urls=True, adjust=adjust, version=3)

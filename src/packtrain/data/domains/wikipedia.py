@@ -181,4 +181,6 @@ def steps(parameters: Parameters) -> list[AnyStep]:
     return [Articles(parameters.namespaces), prose, LongEnough(parameters.min_characters)]
 
 
-DOMAIN = Domain(NAME, Parameters, inputs, read, steps, "a dump (enwiki-20220801-pages-articles.xml.bz2) or a folder")
+DOMAIN = Domain(
+    NAME, Parameters, inputs, read, steps, "a dump (enwiki-20220801-pages-articles.xml.bz2) or a folder", version=2
+)

@@ -27,13 +27,15 @@ SECOND = frozenset(["lang", "мова", "език", "color", "colour"])
 LAST = frozenset(["transl", "transliteration", "script", "asiantitle"])
 MEASURES = frozenset(["convert", "cvt", "unité", "unidad", "nombre", "number", "num", "число", "val"])
 DATES = ["date", "date-", "date de naissance", "date de naissance-", "date de décès", "date de décès-", "datum"]
+CHEMICAL = frozenset(["chem", "chem2", "chemf"])  # {{chem|C|2|H|6}} → C2H6
 JOINED = MEASURES | set(DATES)
 CENTURY = frozenset(["s", "s-", "siècle", "-s", "-s-", "sp", "sp-"])  # French: {{s|XX|e}}
 ORDINAL = re.compile(r"(?:\d+|[ivxlcdm]+)(?:er|re|e|ère|ème|eme|nd|de)(?: siècle)?$")
 OTHERS = CENTURY | {"circa", "c.", "ca", "frac", "sfrac", "as of"}
 FIXED = {"–": "–", "ndash": "–", "snd": " – ", "spaced ndash": " – ", "mdash": "—", "'": "'", "!": "|", "·": " · ",
          "•": " • ", "dot": " · ", "nbsp": " ", "spaces": " ", "0": "", "pipe": "|", "=": "=", "c.": "c. ",
-         "circa": "c. ", "ca": "c. ", "&": "&", "-": "\n", "clear": "\n", "pi": "π"}  # fmt: skip
+         "circa": "c. ", "ca": "c. ", "&": "&", "carbon": "C", "hydrogen": "H", "oxygen": "O",
+         "nitrogen": "N", "co2": "CO2", "h2o": "H2O", "-": "\n", "clear": "\n", "pi": "π"}  # fmt: skip
 
 
 def without_templates(text: str) -> tuple[str, int]:
@@ -56,7 +58,14 @@ def _in_sentence(span: str, depth: int = 0) -> str:
         return FIXED[name]
     if ORDINAL.match(name):
         return content.partition("|")[0].strip()
-    known = name in FIRST or name in SECOND or name in LAST or name in JOINED or name.startswith("lang-")
+    known = (
+        name in CHEMICAL
+        or name in FIRST
+        or name in SECOND
+        or name in LAST
+        or name in JOINED
+        or name.startswith("lang-")
+    )
     if not (known or name in OTHERS):
         return ""
     if depth >= DEPTH or len(content) > LONGEST:
@@ -66,6 +75,8 @@ def _in_sentence(span: str, depth: int = 0) -> str:
     values = _positional(content)
     if not values:
         return ""
+    if name in CHEMICAL:
+        return "".join(values)
     if name in JOINED:
         return " ".join(values[:2] if name in MEASURES else values[:3])
     if name in CENTURY:
