@@ -143,6 +143,6 @@ def test_a_list_of_words_that_was_changed_makes_other_documents(tmp_path: Path) 
     prepare(domain, pages, tmp_path / "out", 0.5, say=said.append)
     assert "nothing to do" in said[0]
     words.write_text("dog\n")
-    with pytest.raises(UserError, match="made with other settings .models"):
+    with pytest.raises(UserError, match=r"made with other settings \(models"):
         prepare(domain, pages, tmp_path / "out", 0.5)
     assert prepare(domain, pages, tmp_path / "out", 0.5, overwrite=True)["kept"] == 1
