@@ -7,10 +7,12 @@ import gzip
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,8 +22,9 @@ from packtrain.data.domains.stack_exchange import DOMAIN as STACK_EXCHANGE
 from packtrain.data.domains.stack_exchange import Parameters as Sites
 from packtrain.data.domains.text import DOMAIN as TEXT
 from packtrain.data.domains.wikipedia import DOMAIN as WIKIPEDIA
-from packtrain.data.prepare import prepare
-from packtrain.errors import UserError
+from packtrain.data.prepare import PrepareOptions, prepare
+from packtrain.errors import Failure, UserError
+from packtrain.jobs.report import about_documents
 from tests.data.run_domain import made
 
 
@@ -146,3 +149,40 @@ def test_a_list_of_words_that_was_changed_makes_other_documents(tmp_path: Path) 
     with pytest.raises(UserError, match=r"made with other settings \(models"):
         prepare(domain, pages, tmp_path / "out", 0.5)
     assert prepare(domain, pages, tmp_path / "out", 0.5, overwrite=True)["kept"] == 1
+
+
+def test_names_that_are_no_text_and_controls_in_names(tmp_path: Path) -> None:
+    folder = os.fsencode(tmp_path) + b"/in"
+    os.mkdir(folder)
+    for name, content in ((b"caf\xe9.txt", b"one"), (b"caf\xe8.txt", b"two"), (b"\x1b[31m\n.txt", b"\0")):
+        Path(os.fsdecode(folder + b"/" + name)).write_bytes(content)
+    line = {"text": "three", "id": "x\ud800", "more": ["\udfff"]}
+    (tmp_path / "in" / "j.jsonl").write_text(json.dumps(line) + "\n")
+    said: list[str] = []
+    prepare("text", tmp_path / "in", tmp_path / "out", 0.5, say=said.append)
+    found = {document.text: document for document in read_documents(tmp_path / "out")}
+    assert found["one"].id == "caf\\udce9.txt" and found["two"].id == "caf\\udce8.txt"
+    assert found["three"].id == "x\\ud800" and found["three"].metadata == {"more": ["\ufffd"]}
+    assert any("\\x1b[31m\\n.txt" in text for text in said) and not any("\x1b" in text for text in said)
+    about_documents([str(tmp_path / "out")], None)
+
+
+def test_a_full_temporary_disk_ends_the_work_and_publishes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "in" / "beer.stackexchange.com"
+    folder.mkdir(parents=True)
+    row = '<row Id="{0}" PostTypeId="1" Title="t{0}" Body="{1}" />'
+    (folder / "Posts.xml").write_text("".join(row.format(i, "long words " * 200) for i in range(2000)))
+    connect = sqlite3.connect
+
+    def small(*arguments: Any, **options: Any) -> sqlite3.Connection:
+        db = connect(*arguments, **options)
+        db.execute("PRAGMA max_page_count=100")
+        return db
+
+    monkeypatch.setattr(sqlite3, "connect", small)
+    domain = {"name": "stack_exchange", "sites": "all"}
+    with pytest.raises(Failure, match=r"full.*TMPDIR"):
+        prepare(domain, tmp_path / "in", tmp_path / "out", 0.5, options=PrepareOptions(processes=1))
+    assert [path.name for path in tmp_path.iterdir()] == ["in"]

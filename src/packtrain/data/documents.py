@@ -78,7 +78,10 @@ class DocumentWriter:
         if name not in self._files:
             self._files[name] = _Series(self.directory, name, endless=self.single is not None)
         values = {k: v for k, v in asdict(document).items() if v is not None and v != {}}
-        self._files[name].write(json.dumps(values, ensure_ascii=False, sort_keys=True) + "\n")
+        line = json.dumps(values, ensure_ascii=False, sort_keys=True)
+        if not line.isascii() and HALF_PAIR.search(line):
+            line = HALF_PAIR.sub("\ufffd", line)
+        self._files[name].write(f"{line}\n")
 
     def close(self) -> None:
         for series in self._files.values():

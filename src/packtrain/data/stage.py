@@ -8,6 +8,7 @@ back is small: counts, skips and samples.
 
 from __future__ import annotations
 
+import errno
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
@@ -21,7 +22,10 @@ from packtrain.data.plan import DROPPED, Outcome, Plan, decision_file, part_file
 from packtrain.data.splits import FEW
 from packtrain.data.statistics import DropSamples
 from packtrain.data.step import GlobalStep, Skips, Tally
-from packtrain.errors import UserError
+from packtrain.errors import Failure, UserError
+
+# A full disk, or too many open files: faults of the machine, by which no file may be lost
+MACHINE = (errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 
 
 def run_unit(plan: Plan, number: int, unit: int, tick: Callable[[int], None] = lambda characters: None) -> Outcome:
@@ -92,13 +96,25 @@ def _read(plan: Plan, unit: int, skips: Skips) -> Iterator[Document]:
                 document = next(documents)
             except StopIteration:
                 break
-            except (UserError, MemoryError):
+            except (UserError, Failure, MemoryError):
                 raise
             except Exception as error:  # one strange file among millions must not end the work of a night
+                if isinstance(error, OSError) and error.errno in MACHINE:
+                    raise
                 skips.skip(f"reader failed: {type(error).__name__}", count, f"after document {count}: {error}")
                 break
             count += 1
-            yield document
+            yield _with_a_name(document)
+
+
+def _with_a_name(document: Document) -> Document:
+    """A file's name may be bytes that are no UTF-8, which a JSON line cannot hold; escaped, names still differ."""
+    if document.id.isascii() and document.source.isascii():
+        return document
+    names = {key: value for key in ("id", "source", "url") if (value := getattr(document, key)) is not None}
+    return replace(
+        document, **{key: value.encode("utf-8", "backslashreplace").decode() for key, value in names.items()}
+    )
 
 
 def _spooled(folder: Path, stage: int, unit: int) -> Iterator[Document]:

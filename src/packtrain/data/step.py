@@ -79,6 +79,11 @@ class Tally:
         }
 
 
+def printable(text: str) -> str:
+    """Control characters and bytes that are no text as escapes: names are of others' making, and end in a terminal."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
 @dataclass
 class Skips:
     """What never became a document, counted by reason; of each reason the first ones with file and offset."""
@@ -91,7 +96,8 @@ class Skips:
         """`offset`: bytes into the file (or the number of the record, line or page where bytes are not known)."""
         self.counts[reason] += 1
         if self.counts[reason] <= FIRST_SKIPS:
-            self.first.append({"reason": reason, "file": self.file, "offset": offset, "detail": detail[:200]})
+            place = {"file": printable(self.file), "offset": offset, "detail": printable(detail[:200])}
+            self.first.append({"reason": reason, **place})
 
     def merge(self, other: Skips) -> None:
         """Adds the skips of the files after these."""

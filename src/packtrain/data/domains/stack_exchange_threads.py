@@ -10,11 +10,13 @@ import re
 import sqlite3
 import tempfile
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from itertools import groupby
 from pathlib import Path
 
 from packtrain.data.domains.stack_exchange_rows import ATTRIBUTE
 from packtrain.data.step import Skips
+from packtrain.errors import Failure
 
 NUMBER = re.compile(rb"\s*([-+]?[0-9]{1,18})\s*")
 QUESTION, ANSWER = 1, 2
@@ -61,7 +63,17 @@ class Threads:
 
     def add(self, rows: Iterable[tuple[int, bytes]]) -> None:
         """Rows with their offsets; those that are neither question nor answer are skipped."""
-        self._db.executemany("INSERT INTO posts VALUES (?, ?, ?, ?, ?, ?)", self._posts(rows))
+        with self._room():
+            self._db.executemany("INSERT INTO posts VALUES (?, ?, ?, ?, ?, ?)", self._posts(rows))
+
+    @contextmanager
+    def _room(self) -> Iterator[None]:
+        """A full disk is no fault of the dump: nothing may be published without the site."""
+        try:
+            yield
+        except sqlite3.OperationalError as error:
+            remedy = "free as much as Posts.xml takes, or name a folder with room in TMPDIR"
+            raise Failure(f"{self._folder.name}: posts cannot be sorted here ({error}); {remedy}") from None
 
     def _posts(self, rows: Iterable[tuple[int, bytes]]) -> Iterator[tuple[int, int, int, int, int, bytes]]:
         for at, row in rows:
@@ -81,6 +93,10 @@ class Threads:
                 yield thread, kind, number(found.get(b"Score")) or 0, own, at, row
 
     def __iter__(self) -> Iterator[tuple[int, list[bytes]]]:
+        with self._room():
+            yield from self._threads()
+
+    def _threads(self) -> Iterator[tuple[int, list[bytes]]]:
         self._db.execute("COMMIT")
         select = "SELECT thread, kind, id, at, row FROM posts ORDER BY thread, kind, score DESC, id, at"
         for thread, posts in groupby(self._db.execute(select), key=lambda post: post[0]):
