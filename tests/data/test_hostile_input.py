@@ -186,3 +186,16 @@ def test_a_full_temporary_disk_ends_the_work_and_publishes_nothing(
     with pytest.raises(Failure, match=r"full.*TMPDIR"):
         prepare(domain, tmp_path / "in", tmp_path / "out", 0.5, options=PrepareOptions(processes=1))
     assert [path.name for path in tmp_path.iterdir()] == ["in"]
+
+
+def test_files_that_a_domain_does_not_take_are_named(tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for name in ("a.jsonl", "c4.utf8", "b.parquet", ".hidden"):
+        (folder / name).write_text(json.dumps({"text": "One line of English words. " * 9, "licence": "CC0"}) + "\n")
+    said: list[str] = []
+    domain = {"name": "c4", "repeated_spans": {"length": 0}}
+    report = prepare(domain, folder, tmp_path / "out", 0.5, say=said.append)
+    assert report["not_read"] == {"count": 2, "first": ["b.parquet", "c4.utf8"]}
+    assert any("not read" in line and "c4.utf8" in line for line in said)
+    assert {document.licence for document in read_documents(tmp_path / "out")} == {"CC0"}

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,11 +23,13 @@ from packtrain.data.publish import already_made, publish
 from packtrain.data.report import Report
 from packtrain.data.run_steps import run_steps, units_of
 from packtrain.data.statistics import RAW_SAMPLES, Statistics, pairs
+from packtrain.data.step import printable
 from packtrain.errors import UserError
 
 REPORT = "report.json"
 VERSION = 1  # raise it when a generator changes what it makes
 SHOWN_SKIPS = 3
+FIRST_LEFT_OUT = 20
 Work = tuple[dict[str, Any], Callable[[Path], dict[str, Any]]]  # the settings; what makes the documents in a folder
 
 
@@ -115,9 +117,19 @@ def _prepared(maker: Domain, parameters: Any, source: Source, held_out: float, o
         units = units_of(files, sizes)
         plan = Plan(maker.name, parameters, tuple(units), folder, held_out, options.keep_dropped)
         size = dict(zip((name for _, name in files), sizes, strict=True))
-        return run_steps(plan, [sum(size[name] for _, name in unit) for unit in units], options.processes)
+        made = run_steps(plan, [sum(size[name] for _, name in unit) for unit in units], options.processes)
+        left = _left_out(source, {path for path, _ in files})
+        return {**made, "not_read": {"count": len(left), "first": left[:FIRST_LEFT_OUT]}}
 
     return settings, make
+
+
+def _left_out(source: Source, files: Collection[Source]) -> list[str]:
+    """Files in the input folder that the domain does not take: other kinds or sites; none of folders."""
+    if not isinstance(source, Path) or not source.is_dir() or any(isinstance(f, Path) and f.is_dir() for f in files):
+        return []
+    below = (path.relative_to(source) for path in source.rglob("*") if path.is_file() and path not in files)
+    return sorted(printable(str(path)) for path in below if not any(part.startswith(".") for part in path.parts))
 
 
 def _named(values: Mapping[str, Any]) -> Iterator[Path]:
@@ -148,6 +160,9 @@ def _made(
             raise UserError(f"domain={name}: no documents to keep ({'; '.join(reasons)}); give another input=PATH")
         (folder / REPORT).write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     say(f"{output}: {summary(report)}")
+    if left := report.get("not_read", {}).get("first"):
+        more = f" and {report['not_read']['count'] - len(left[:SHOWN_SKIPS])} more" if len(left) > SHOWN_SKIPS else ""
+        say(f"{output}: not read, of other kinds or not wanted: {', '.join(left[:SHOWN_SKIPS])}{more}")
     for line in skip_lines(report):
         say(f"{output}: {line}")
     return report

@@ -99,6 +99,7 @@ def _lines(path: Path, name: str, domain: str, skips: Skips) -> Iterator[Documen
                 name,
                 document.url,
                 document.language,
+                document.licence,
                 metadata=document.metadata,
             )
     except Failure as error:
