@@ -5,6 +5,7 @@ from __future__ import annotations
 import bz2
 import gzip
 import io
+import os
 import tarfile
 import zipfile
 from pathlib import Path
@@ -122,3 +123,22 @@ def test_what_stands_before_the_damage_is_read(tmp_path: Path) -> None:
     files, skips = read(tmp_path, data[: len(data) // 2])
     assert files["a.tex"] == b"A" * 5000
     assert skips.counts == {"archive damaged": 1}
+
+
+def test_the_files_before_the_break_of_a_small_archive_are_read(tmp_path: Path) -> None:
+    files = {f"{i}.txt": os.urandom(900) for i in range(6)}
+    with tarfile.open(tmp_path / "whole.tar.gz", "w:gz") as tar:
+        for name, content in files.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            tar.addfile(member, io.BytesIO(content))
+    whole = (tmp_path / "whole.tar.gz").read_bytes()
+    torn = tmp_path / "torn.tar.gz"
+    torn.write_bytes(whole[: len(whole) * 3 // 4])
+    skips = Skips()
+    found = dict(files_in(torn, lambda name: True, skips, Limits()))
+    assert 3 <= len(found) < 6 and found.items() <= files.items()
+    assert dict(skips.counts) == {"archive damaged": 1}
+    (tmp_path / "one.gz").write_bytes(gzip.compress(os.urandom(9000))[:5000])
+    assert dict(files_in(tmp_path / "one.gz", lambda name: True, skips, Limits())) == {}
+    assert skips.counts["archive damaged"] == 2

@@ -41,22 +41,35 @@ class _TooMuch(Exception):
 
 
 class _Bounded:
-    """Reads at most `limit` bytes of `file`, then raises: an archive that unpacks without end."""
+    """Reads at most `limit` bytes of `file`, then raises: an archive that unpacks without end.
+
+    Of one that breaks off it gives what stands before the break, and raises when it is asked for more.
+    """
 
     def __init__(self, file: BinaryIO, limit: int, start: bytes = b"") -> None:
         self.file, self.left, self.start = file, limit, start
+        self.broken: Exception | None = None
 
     def read(self, size: int = -1) -> bytes:
         if size < 0 or size > self.left + 1:
             size = self.left + 1
         data = self.start[:size]
         self.start = self.start[size:]
-        while len(data) < size and (more := self.file.read(min(size - len(data), 1 << 20))):
+        while len(data) < size and (more := self._more(size - len(data))):
             data += more
+        if self.broken and not data:
+            raise self.broken
         self.left -= len(data)
         if self.left < 0:
             raise _TooMuch
         return data
+
+    def _more(self, size: int) -> bytes:
+        try:
+            return b"" if self.broken else getattr(self.file, "read1", self.file.read)(min(size, 1 << 20))
+        except BROKEN as error:
+            self.broken = error
+            return b""
 
 
 def files_in(path: Path, wanted: Callable[[str], bool], skips: Skips, limits: Limits) -> Iterator[tuple[str, bytes]]:
@@ -72,11 +85,14 @@ def files_in(path: Path, wanted: Callable[[str], bool], skips: Skips, limits: Li
             return
         opener = next((opener for magic, opener in MAGIC if start.startswith(magic)), None)
         with opener(path, "rb") if opener else path.open("rb") as file:
-            head = file.read(TAR_BLOCK)
+            head = file.read(TAR_BLOCK)  # 512 bytes: a packed file that breaks off in them holds nothing to keep
             if _is_tar(head):
                 yield from _tarred(_Bounded(file, limits.archive, head), wanted, skips, limits)
             else:
-                content = _Bounded(file, limits.file, head).read()
+                bounded = _Bounded(file, limits.file, head)
+                content = bounded.read()
+                if bounded.broken:
+                    raise bounded.broken
                 yield (path.name[: -len(path.suffix)] if opener else path.name), content
     except _TooMuch:
         skips.skip("unpacks to too much", 0, f"over {limits.archive >> 20} MiB, or {limits.file >> 20} MiB a file")
@@ -105,7 +121,10 @@ def _tarred(
                 if not member.isdir():
                     skips.skip("link or device in an archive", member.offset, member.name)
                 continue
-            if _fits(member.name, member.size, member.offset, wanted, skips, limits) and not member.issparse():
+            if _fits(member.name, member.size, member.offset, wanted, skips, limits):
+                if member.issparse():
+                    skips.skip("sparse file in an archive", member.offset, member.name)
+                    continue
                 file = tar.extractfile(member)
                 if file is not None:
                     yield _clean(member.name), file.read()
