@@ -112,7 +112,9 @@ def guarded(action: Callable[[], int]) -> int:
 
 def lost_a_rank(error: BaseException | None) -> bool:
     """Whether the error, or one that caused it, says that a peer in a collective went away."""
-    while error is not None:
+    seen: set[int] = set()  # a chain of causes may run in a circle
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
         names = {cls.__name__ for cls in type(error).__mro__}
         if "DistError" in names or (isinstance(error, RuntimeError) and re.search(PEER_GONE, str(error))):
             return True
@@ -133,7 +135,14 @@ def complain(
 
 def entry() -> None:
     """The console script."""
-    sys.exit(main())
+    code = main()
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        # All is written and the group is left. Threads of the communication library that still live would abort the
+        # process on an orderly exit, and the launcher take a finished run for a crashed one.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)
 
 
 if __name__ == "__main__":

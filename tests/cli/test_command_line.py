@@ -84,15 +84,15 @@ def test_cfg_shows_the_configuration_and_runs_nothing(
 
 def test_flags_and_overrides_stand_in_any_order(capsys: pytest.CaptureFixture[str]) -> None:
     text = said(capsys, "plan", "format=json", "-m", "model=7b,13b", "cluster=llama_paper")
-    assert text.count('"tokens_per_second_per_gpu"') == 2
+    assert text.count('"non_embedding_parameters"') == 2
 
 
 def test_a_folder_of_ones_own_is_searched_first(empty_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     own = empty_folder / "mine" / "cluster"
     own.mkdir(parents=True)
-    (own / "cellar.yaml").write_text("nodes: 3\ngpus_per_node: 2\ngpu: rtx4090\n")
+    (own / "cellar.yaml").write_text("nodes: 4\ngpus_per_node: 2\ngpu: rtx4090\n")
     text = said(capsys, "plan", "-cd", "mine", "cluster=cellar", "format=json")
-    assert json.loads(text)["gpus"] == 6
+    assert json.loads(text)["gpus"] == 8
 
 
 def test_a_sweep_runs_every_member_and_a_failing_one_does_not_stop_the_others(

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import fcntl
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TextIO
+
+import psutil
 
 from packtrain.errors import UserError
 
 LOCK = ".lock"
+PATIENCE = 10.0  # seconds
 
 
 @contextmanager
@@ -22,7 +27,7 @@ def only_process(run_dir: Path) -> Iterator[None]:
     run_dir.mkdir(parents=True, exist_ok=True)
     with (run_dir / LOCK).open("a+") as file:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _take(file)
         except BlockingIOError:
             file.seek(0)
             holder = file.read().strip() or "unknown"
@@ -36,3 +41,17 @@ def only_process(run_dir: Path) -> Iterator[None]:
         file.write(str(os.getpid()))
         file.flush()
         yield
+
+
+def _take(file: TextIO) -> None:
+    """The lock; where its holder was killed this moment, the kernel is given some seconds to let it go."""
+    until = time.monotonic() + PATIENCE
+    while True:
+        try:
+            return fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            holder = file.read().strip()
+            if not holder.isdecimal() or psutil.pid_exists(int(holder)) or time.monotonic() > until:
+                raise
+            time.sleep(0.05)
