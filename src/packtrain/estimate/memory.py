@@ -21,7 +21,9 @@ from packtrain.model.config import ModelConfig, parameter_count
 
 WEIGHT_BYTES, GRADIENT_BYTES, OPTIMIZER_BYTES = 4, 4, 8
 COMPUTE_BYTES = {"bf16": 2, "fp32": 4}
-CHUNK_LOGITS = {"cpu": 1 << 23, "cuda": 1 << 26}  # model/loss.py: logits held at once
+CHUNK_BYTES = {"cpu": 1 << 25, "cuda": 1 << 27}  # model/loss.py: logits held at once
+SOFTMAX_ELEMENTS = {"cpu": 1 << 20}  # of them in fp32 at once
+TABLE_ROWS = {"cpu": 1 << 12}  # of the table's gradient summed at once where products are in half precision
 KERNELS = 0.6 * 2**30  # assumed: CUDA's context and its libraries' workspaces
 FRAGMENTS = 0.03  # assumed: share that lies unused between the allocator's blocks
 GIB = 2**30
@@ -62,8 +64,7 @@ def training_memory(
     kept = tokens * saved_bytes(config, recompute, size, fused)
     kept += weight_copies(config, recompute, size) / split.tensor
     norm = tokens * config.dim * (4 + (0 if fused else 4) + (0 if size == 4 else size))  # what the last norm keeps
-    chunk = min(batch.tokens, max(1, CHUNK_LOGITS[device] // config.vocabulary))
-    logits = chunk * config.vocabulary / split.tensor * 8 + (0 if size == 4 else table * size)
+    logits = loss_bytes(batch.tokens, config.vocabulary // split.tensor, config.dim, size, device)
     working = tokens * backward_bytes(config, recompute, size, fused) + stream
     working += (config.dim * config.hidden_dim * 4 + (0 if size == 4 else layer * size / 2)) / split.tensor
 
@@ -92,6 +93,21 @@ def training_memory(
     return Memory(
         found.weights, found.gradients, found.optimizer, found.activations, found.logits, found.workspace + more, peak
     )
+
+
+def loss_bytes(tokens: int, rows: int, dim: int, size: int, device: str) -> float:
+    """What the loss holds beside hidden states and the table's gradient, the table having `rows` rows of `dim`.
+
+    The logits of a chunk, their softmax in fp32 some rows at a time, and in half precision a cast of the table and a
+    product that waits to be added (model/loss.py).
+    """
+    chunks = -(-tokens // max(1, CHUNK_BYTES[device] // (rows * size)))
+    chunk = -(-tokens // chunks)
+    few = min(chunk, max(1, SOFTMAX_ELEMENTS.get(device, chunk * rows) // rows))
+    held = chunk * rows * size + few * rows * 4
+    if size == 4:
+        return held
+    return held + few * rows * 4 + rows * dim * size + min(rows, TABLE_ROWS.get(device, rows)) * dim * size
 
 
 def _gathered(layer: float, table: float, size: int, shard: int) -> float:
