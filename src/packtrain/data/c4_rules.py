@@ -109,9 +109,6 @@ class BadWords:
     path: str | None = None
     name: ClassVar[str] = "bad words"
 
-    def __post_init__(self) -> None:
-        self.pattern()  # a list that cannot be read is said before hours of work
-
     def __call__(self, documents: Iterable[Document], tally: Tally) -> Iterator[Document]:
         pattern = self.pattern()
         for document in documents:

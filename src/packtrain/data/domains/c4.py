@@ -30,6 +30,7 @@ class Parameters:
 
 
 def inputs(path: Path, parameters: Parameters) -> list[Path]:
+    parameters.bad_words.pattern()  # a list that cannot be read is said before hours of work
     return web_pages.inputs(path, parameters.prefer)
 
 

@@ -31,7 +31,8 @@ class Quality:
     model: str | None = None
     percentiles: Percentiles = field(default_factory=Percentiles)
 
-    def __post_init__(self) -> None:
+    def check(self) -> None:
+        """Raises `UserError` where the model is not there: asked before any work, not when the command is composed."""
         if self.model is not None and not (Path(self.model) / MODEL).is_file():
             remedy = "make one with: packtrain quality train=lm"
             raise UserError(f"domain.quality.model={self.model}: no language model is there; {remedy}")
@@ -44,7 +45,8 @@ class Likeness:
     model: str | None = None
     minimum: float = 0.5
 
-    def __post_init__(self) -> None:
+    def check(self) -> None:
+        """Raises `UserError` where the model is not there."""
         if self.model is not None and not Path(self.model).is_file():
             remedy = "make one with: packtrain quality train=classifier"
             raise UserError(f"domain.references.model={self.model}: no classifier is there; {remedy}")
@@ -63,6 +65,8 @@ class Parameters:
 
 
 def inputs(path: Path, parameters: Parameters) -> list[Path]:
+    parameters.quality.check()
+    parameters.references.check()
     return web_pages.inputs(path, parameters.prefer)
 
 
