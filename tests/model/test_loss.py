@@ -22,32 +22,35 @@ def problem(B: int, T: int, dtype: torch.dtype = torch.float32) -> tuple[Tensor,
     return hidden, w.requires_grad_(), torch.randint(0, V, (B, T), generator=generator)
 
 
+@pytest.mark.parametrize("compiler", [None, "aot_eager"])
 @pytest.mark.parametrize("chunk", [1, 7, 30, 1000, None])
-def test_in_fp32_it_equals_the_plain_loss_and_its_gradients(chunk: int | None) -> None:
+def test_in_fp32_it_equals_the_plain_loss_and_its_gradients(chunk: int | None, compiler: str | None) -> None:
     hidden, w, targets = problem(3, 10)
     expected = cross_entropy(hidden @ w.T, targets)
-    loss = linear_cross_entropy(hidden, w, targets, chunk)
+    loss = linear_cross_entropy(hidden, w, targets, chunk, compiler)
     assert (loss - expected).abs() <= 1e-6 * expected
     plain = torch.autograd.grad(expected * 3, (hidden, w))
     for ours, theirs in zip(torch.autograd.grad(loss * 3, (hidden, w)), plain, strict=True):
         assert (ours - theirs).norm() <= 1e-6 * theirs.norm()
 
 
-def test_in_fp64_it_is_the_plain_loss_to_the_last_digits() -> None:
+@pytest.mark.parametrize("compiler", [None, "aot_eager"])
+def test_in_fp64_it_is_the_plain_loss_to_the_last_digits(compiler: str | None) -> None:
     hidden, w, targets = problem(2, 9, torch.float64)
     plain = torch.nn.functional.cross_entropy((hidden @ w.T).flatten(0, 1), targets.flatten())
-    loss = linear_cross_entropy(hidden, w, targets, 4)
+    loss = linear_cross_entropy(hidden, w, targets, 4, compiler)
     torch.testing.assert_close(loss, plain, atol=1e-14, rtol=0)
     exact = torch.autograd.grad(plain, (hidden, w))
     for ours, theirs in zip(torch.autograd.grad(loss, (hidden, w)), exact, strict=True):
         torch.testing.assert_close(ours, theirs, atol=1e-14, rtol=0)
 
 
-def test_in_bf16_it_follows_the_plain_loss_and_sums_the_table_in_fp32() -> None:
+@pytest.mark.parametrize("compiler", [None, "aot_eager"])
+def test_in_bf16_it_follows_the_plain_loss_and_sums_the_table_in_fp32(compiler: str | None) -> None:
     hidden, w, targets = problem(8, 64, torch.bfloat16)
     expected = cross_entropy(hidden.float() @ w.T, targets)
     exact = torch.autograd.grad(expected, (hidden, w))
-    loss = linear_cross_entropy(hidden, w, targets, 32)
+    loss = linear_cross_entropy(hidden, w, targets, 32, compiler)
     found = torch.autograd.grad(loss, (hidden, w))
     assert loss.dtype == torch.float32 and (loss - expected).abs() < 1e-2 * expected
     assert [gradient.dtype for gradient in found] == [torch.bfloat16, torch.float32]
@@ -55,9 +58,10 @@ def test_in_bf16_it_follows_the_plain_loss_and_sums_the_table_in_fp32() -> None:
         assert (ours.float() - theirs.float()).norm() < 2e-2 * theirs.float().norm()
 
 
-def test_extreme_logits_stay_finite() -> None:
+@pytest.mark.parametrize("compiler", [None, "aot_eager"])
+def test_extreme_logits_stay_finite(compiler: str | None) -> None:
     hidden, w, targets = problem(2, 5)
-    loss = linear_cross_entropy(hidden * 300, w, targets, 4)
+    loss = linear_cross_entropy(hidden * 300, w, targets, 4, compiler)
     torch.testing.assert_close(loss, cross_entropy(hidden * 300 @ w.T, targets), rtol=1e-6, atol=0)
     assert torch.isfinite(torch.autograd.grad(loss, w)[0]).all()
 

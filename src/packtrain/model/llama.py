@@ -44,7 +44,8 @@ class Llama(nn.Module):
 
     def loss(self, tokens: Tensor, targets: Tensor, layout: Layout = CAUSAL) -> Tensor:
         """Mean negative log-likelihood of `targets` (B, T), nats a token, without the logits of the whole batch."""
-        return linear_cross_entropy(self.hidden(tokens, layout), self.output.weight, targets)
+        compiler = self.engine.compiler if self.engine.compile else None
+        return linear_cross_entropy(self.hidden(tokens, layout), self.output.weight, targets, compiler=compiler)
 
     def hidden(self, tokens: Tensor, layout: Layout = CAUSAL) -> Tensor:
         """What `output` reads: tokens (B, T) → (B, T, C) in the compute dtype."""
