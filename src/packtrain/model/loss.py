@@ -108,11 +108,11 @@ def turn_into_gradient_fused(z: Tensor, target: Tensor, scale: Tensor) -> Tensor
     """The same as a compiler likes it: one pass for each reduction and one that writes, a row at a time."""
     wide = z.to(scale.dtype)
     highest = wide.amax(-1, keepdim=True)
-    e = (wide - highest).exp()
-    s = e.sum(-1, keepdim=True)
-    log_p = (wide.gather(1, target) - highest - s.log()).sum()
+    lse = highest + (wide - highest).exp().sum(-1, keepdim=True).log()
+    log_p = (wide.gather(1, target) - lse).sum()
     here = torch.arange(z.shape[1], device=z.device, dtype=torch.int32) == target.int()  # (n, V), never stored
-    z.copy_((e * s.reciprocal() - here.to(scale.dtype)) * scale)
+    # The exponential is written twice: named once, the compiler would store a chunk of them in fp32.
+    z.copy_(((wide - lse).exp() - here.to(scale.dtype)) * scale)
     return log_p
 
 
