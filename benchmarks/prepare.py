@@ -30,6 +30,7 @@ from packtrain import settings
 from packtrain.data.documents import Document
 from packtrain.data.domain import Domain
 from packtrain.data.domains.registry import PAPER, find
+from packtrain.data.origin import size_of
 from packtrain.data.step import AnyStep, Skips, Tally, is_global
 from packtrain.errors import UserError
 
@@ -45,7 +46,7 @@ def default_corpora() -> Path:
 def one_pass(domain: Domain, parameters: Any, source: Path, limit_files: int | None = None) -> tuple[int, int, int]:
     """(bytes read, raw documents, kept documents) of one pass over `source`: as `packtrain prepare`, without files."""
     files = [Path(file) for file in domain.inputs(source, parameters)][:limit_files]
-    size = sum(_size(file) for file in files)
+    size = sum(size_of(file) if file.is_dir() else _size(file) for file in files)
     counted = [0]
 
     def raw(file: Path) -> Iterator[Document]:
@@ -77,9 +78,7 @@ def _stage(step: AnyStep, units: list[Iterable[Document]], scratch: Path) -> lis
 
 @cache
 def _size(file: Path) -> int:
-    """Bytes of a file or folder, unpacked where it is .gz or .bz2."""
-    if file.is_dir():
-        return sum(f.stat().st_size for f in file.rglob("*") if f.is_file())
+    """Bytes of a file, unpacked where it is .gz or .bz2."""
     opener: Any = {".gz": gzip.open, ".bz2": bz2.open}.get(file.suffix, open)
     size = 0
     with opener(file, "rb") as stream, contextlib.suppress(OSError, EOFError, zlib.error):  # damaged: up to there

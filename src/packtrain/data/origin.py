@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterable, Iterator
 
+from packtrain.data.code.repositories import INSTALLED, listed
 from packtrain.data.domain import Source
 from packtrain.data.remote import name_below, state
+from packtrain.data.step import Skips
 
 
 def name_of(path: Source, source: Source) -> str:
@@ -37,8 +40,11 @@ def _states(path: Source) -> Iterator[tuple[str, int, str]]:
     if isinstance(path, str):
         yield "", *state(path)
         return
-    below = sorted(p for p in path.rglob("*") if p.is_file() and not p.is_symlink()) if path.is_dir() else [path]
+    if path.name.endswith(INSTALLED):  # an installed package's files stand beside this folder, which lists them
+        below = sorted(file for file, _ in listed(path, Skips()))
+    else:
+        below = sorted(p for p in path.rglob("*") if p.is_file() and not p.is_symlink()) if path.is_dir() else [path]
     for file in below:
         status = file.stat()
-        name = "" if file == path else f"/{file.relative_to(path).as_posix()}"
+        name = "" if file == path else f"/{os.path.relpath(file, path)}"
         yield name, status.st_size, str(status.st_mtime_ns)

@@ -20,6 +20,7 @@ from packtrain.data.code.licences import licence_of, named, of_project, permitte
 from packtrain.data.code.notebooks import to_code
 from packtrain.data.documents import Document, read_documents
 from packtrain.data.domains.github import DOMAIN, Parameters
+from packtrain.data.origin import digest, size_of
 from packtrain.data.prepare import PrepareOptions, prepare
 from packtrain.data.step import Skips
 from packtrain.errors import UserError
@@ -263,3 +264,15 @@ def test_what_is_no_repository_is_answered_in_one_line(tmp_path: Path) -> None:
 def test_comment_syntax_follows_the_name() -> None:
     assert comments_of("a/b.py") == HASH and comments_of("x.CPP") == SLASH and comments_of("Makefile") == HASH
     assert Document("a", "b", "github", "s").licence is None
+
+
+def test_an_installed_package_is_as_large_as_the_files_it_lists(tmp_path: Path) -> None:
+    folder = tmp_path / "some-1.0.dist-info"
+    (tmp_path / "some").mkdir()
+    folder.mkdir()
+    (tmp_path / "some" / "a.py").write_text("x = 1\n" * 1000)
+    (folder / "RECORD").write_text("some/a.py,,6000\nsome-1.0.dist-info/RECORD,,\n")
+    assert size_of(folder) == 6000 + (folder / "RECORD").stat().st_size
+    before = digest([(folder, folder.name)])
+    (tmp_path / "some" / "a.py").write_text("y = 1\n")
+    assert digest([(folder, folder.name)]) != before

@@ -55,7 +55,7 @@ def files(repository: Path, wanted_suffix: object, limits: Limits, skips: Skips)
             for name, content in files_in(repository, choose, skips if choose("x.py") else Skips(), limits):
                 yield File(name, content)
         return
-    names = list(_listed(repository, skips))
+    names = list(listed(repository, skips))
     for path, name in sorted(names, key=lambda entry: (not _is_licence(_last(entry[1])), entry[1])):
         if not (_is_licence(_last(name)) or wanted(name)):
             continue
@@ -90,7 +90,8 @@ def metadata(repository: Path) -> str:
     return path.read_text(encoding="utf-8", errors="replace").split("\n\n", 1)[0]
 
 
-def _listed(repository: Path, skips: Skips) -> Iterator[tuple[Path, str]]:
+def listed(repository: Path, skips: Skips) -> Iterator[tuple[Path, str]]:
+    """(file, its name in the repository), without links."""
     if repository.name.endswith(INSTALLED):
         yield from _installed(repository, skips)
         return
