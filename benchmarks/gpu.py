@@ -28,6 +28,7 @@ from packtrain.estimate.flops import flops_per_token
 from packtrain.estimate.hardware import lookup
 from packtrain.model.config import ModelConfig
 from packtrain.model.engine import Engine
+from packtrain.model.fp8 import unavailable
 
 SHAPES = {
     "7b": ModelConfig(dim=4096, n_layers=32, n_heads=32, vocab_size=32_000, max_sequence_length=2048),
@@ -68,9 +69,11 @@ def mfu_columns(config: ModelConfig, tokens_per_second: float, peak_flops: float
 
 def make(name: str, size: str, setting: Setting, compiled: bool, device: torch.device) -> Contender:
     """The contender of a row, its random weights drawn on the device."""
-    engine = Engine(recompute=setting.recompute, compile=compiled) if name == "packtrain" else None  # pyright: ignore
+    ours = name.startswith("packtrain")
+    eight_bits = name == "packtrain fp8"
+    engine = Engine(recompute=setting.recompute, compile=compiled, fp8=eight_bits) if ours else None  # pyright: ignore
     checkpointing = setting.recompute == "full"
-    return build(name, SHAPES[size], "bf16", compiled, device, engine, checkpointing, same_weights=False)
+    return build(name.split()[0], SHAPES[size], "bf16", compiled, device, engine, checkpointing, same_weights=False)
 
 
 def measure(contender: Contender, size: str, setting: Setting, sequences: int, steps: int) -> dict[str, Any]:
@@ -150,8 +153,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     device = torch.device(arguments.device)
     begin, rows, left_out = time.perf_counter(), [], []
     for size in ["tiny"] if arguments.quick else arguments.model or ["7b", "1b"]:
-        for name in installed():
-            for setting in SETTINGS["packtrain" if name == "packtrain" else "peer", size]:
+        names = ["packtrain fp8"] if device.type == "cuda" and unavailable(device) is None else []
+        for name in [*installed(), *names]:
+            for setting in SETTINGS["packtrain" if name.startswith("packtrain") else "peer", size]:
                 if time.perf_counter() - begin > arguments.seconds:
                     left_out.append(f"{name} {size} {setting}")
                     continue

@@ -58,6 +58,7 @@ class TrainJob:
     attention: AttentionName = "auto"
     recompute: Recompute = "manual"
     compile: bool = False
+    fp8: bool = False
     parallel: ParallelConfig = ParallelConfig()
     device: str = "auto"
     seed: int = 1
@@ -123,11 +124,15 @@ def _check(job: TrainJob, world: World) -> tuple[torch.device, Engine, Setup, De
     device = pick_device(job.device)
     if world.size > 1 and device.type == "cuda":
         device = torch.device("cuda", torch.cuda.current_device())
-    engine = Engine(job.attention, job.recompute, job.compile)
+    engine = Engine(job.attention, job.recompute, job.compile, fp8=job.fp8)
+    if job.fp8 and job.precision != "bf16":
+        raise UserError(f"fp8=true goes with precision=bf16, not {job.precision}: give precision=bf16")
     engine.check(device)
     shape = degrees(job.parallel, world.size)
     setup = prepare(job.model, job.data, job.optim, job.seed, shape.data)
     check_tensor(setup.model, shape.tensor, job.data.sequence_length)
+    if job.fp8 and shape.tensor > 1:
+        raise UserError(f"fp8=true does not go with parallel.tensor={shape.tensor}: give parallel.tensor=1")
     if job.init_from is not None and not (Path(job.run_dir) / "config.yaml").exists():
         find_source(Path(job.init_from), setup.model, setup.fingerprints["tokenizer"])
     return device, engine, setup, shape

@@ -30,7 +30,7 @@ class TransformerBlock(nn.Module):
         self.attention_norm = RMSNorm(config.dim, config.norm_eps)
         self.ffn_norm = RMSNorm(config.dim, config.norm_eps)
         if engine.recompute == "manual":
-            self.inner = inner(engine.compiler if engine.compile else None)
+            self.inner = inner(engine.compiler if engine.compile else None, engine.fp8)
             self.recorded = self.by_hand
         else:
             self.recorded = runner(engine, self.plain)

@@ -13,6 +13,7 @@ import torch
 
 from packtrain.errors import UserError
 from packtrain.model.attention_backends.choose import AttentionName, automatic, choose
+from packtrain.model.fp8 import unavailable
 
 Recompute = Literal["none", "full", "selective", "manual"]
 
@@ -22,13 +23,15 @@ class Engine:
     """What of the numbers' making can be chosen.
 
     attention: the kernel (`attention_backends/`). recompute: what the backward finds saved (`recompute.py`).
-    compile: the layers' inner functions through torch.compile; `compiler` is its backend.
+    compile: the layers' inner functions through torch.compile; `compiler` is its backend. fp8: the layers' products in
+    eight bits (`fp8.py`).
     """
 
     attention: AttentionName = "auto"
     recompute: Recompute = "manual"
     compile: bool = False
     compiler: str = "inductor"
+    fp8: bool = False
 
     def __post_init__(self) -> None:
         if self.compile and self.recompute == "selective":
@@ -37,8 +40,16 @@ class Engine:
                 "give recompute=manual, which saves the same or less"
             )
 
+        if self.fp8 and self.recompute != "manual":
+            raise UserError(
+                f"fp8=true is a choice of the backward written by hand, not of recompute={self.recompute}: "
+                "give recompute=manual"
+            )
+
     def check(self, device: torch.device) -> None:
         """Raises `UserError` where this engine does not run on `device`."""
+        if self.fp8 and (reason := unavailable(device)) is not None:
+            raise UserError(f"fp8=true {reason}: give precision=bf16 without fp8")
         choose(self.attention, device.type)
         if self.compile and self.compiler == "inductor" and (reason := compile_unavailable(device)) is not None:
             raise UserError(f"compile=true {reason}, or give compile=false")
@@ -47,7 +58,8 @@ class Engine:
         """`attention sdpa (auto: xformers runs on CUDA only), recompute manual`."""
         name, why = automatic(device.type)
         kernel = f"{name} (auto: {why})" if self.attention == "auto" else self.attention
-        return f"attention {kernel}, recompute {self.recompute}" + (", compiled" if self.compile else "")
+        more = ", compiled" * self.compile + ", fp8" * self.fp8
+        return f"attention {kernel}, recompute {self.recompute}{more}"
 
 
 def compile_unavailable(device: torch.device) -> str | None:

@@ -25,6 +25,7 @@ from torch.autograd.function import once_differentiable
 from packtrain.model import pairs
 from packtrain.model.attention_backends.choose import Backend
 from packtrain.model.layout import Layout
+from packtrain.model.pairs import PLAIN, LinearPair
 from packtrain.model.rope import turn
 
 
@@ -43,58 +44,74 @@ class Weights(NamedTuple):
 
 
 def enter(
-    x: Tensor, norm: Tensor, wq: Tensor, wk: Tensor, wv: Tensor, rope: Tensor, D: int, eps: float
+    x: Tensor,
+    norm: Tensor,
+    wq: Tensor,
+    wk: Tensor,
+    wv: Tensor,
+    rope: Tensor,
+    D: int,
+    eps: float,
+    pair: LinearPair = PLAIN,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """x (B, T, C) → rotated q (B, T, H, D), rotated k and v (B, T, Hkv, D)."""
     B, T, C = x.shape
     n = pairs.rms_norm(x.view(-1, C), norm, eps)  # (N, C), N = B·T
-    q, k, v = (pairs.linear(n, w).view(B, T, -1, D) for w in (wq, wk, wv))
+    q, k, v = (pair.forward(n, w).view(B, T, -1, D) for w in (wq, wk, wv))
     return turn(q, rope, backwards=False), turn(k, rope, backwards=False), v
 
 
 def enter_backward(
     dq: Tensor, dk: Tensor, dv: Tensor, dh: Tensor, x: Tensor, norm: Tensor, wq: Tensor, wk: Tensor, wv: Tensor,
-    rope: Tensor, eps: float,
+    rope: Tensor, eps: float, pair: LinearPair = PLAIN,
 ) -> tuple[Tensor, ...]:  # fmt: skip
     """Gradients of x (B, T, C), attention_norm, wq, wk, wv. `dh` (N, C) reaches x along the residual stream."""
     C = x.shape[-1]
     dq = turn(dq, rope, backwards=True).reshape(-1, wq.shape[0])  # (B, T, H, D) → (N, H·D)
     dk = turn(dk, rope, backwards=True).reshape(-1, wk.shape[0])
     dv = dv.reshape(-1, wv.shape[0])
-    dn = pairs.linear_input_gradient(dq, wq)
-    dn = pairs.linear_input_gradient(dk, wk, onto=dn)
-    dn = pairs.linear_input_gradient(dv, wv, onto=dn)
+    dn = pair.input_gradient(dq, wq)
+    dn = pair.input_gradient(dk, wk, onto=dn)
+    dn = pair.input_gradient(dv, wv, onto=dn)
     dx, dnorm, n = pairs.rms_norm_backward(dn, x.view(-1, C), norm, eps, past=dh)
-    dw = (pairs.linear_weight_gradient(d, n, w) for d, w in ((dq, wq), (dk, wk), (dv, wv)))
+    dw = (pair.weight_gradient(d, n, w) for d, w in ((dq, wq), (dk, wk), (dv, wv)))
     return (dx.view(x.shape), dnorm, *dw)
 
 
 def leave(
-    x: Tensor, out: Tensor, wo: Tensor, norm: Tensor, w1: Tensor, w2: Tensor, w3: Tensor, eps: float
+    x: Tensor,
+    out: Tensor,
+    wo: Tensor,
+    norm: Tensor,
+    w1: Tensor,
+    w2: Tensor,
+    w3: Tensor,
+    eps: float,
+    pair: LinearPair = PLAIN,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """x (B, T, C) and the attention's out (B, T, H, D) → y (B, T, C), h (N, C), gate and up (N, F)."""
     C = x.shape[-1]
-    h = pairs.linear(out.reshape(-1, wo.shape[1]), wo).add_(x.view(-1, C))
+    h = pair.forward(out.reshape(-1, wo.shape[1]), wo).add_(x.view(-1, C))
     n = pairs.rms_norm(h, norm, eps)
-    gate, up = pairs.linear(n, w1), pairs.linear(n, w3)
-    y = pairs.linear(pairs.swiglu(gate, up), w2).add_(h)
+    gate, up = pair.forward(n, w1), pair.forward(n, w3)
+    y = pair.forward(pairs.swiglu(gate, up), w2).add_(h)
     return y.view(x.shape), h, gate, up
 
 
 def leave_backward(
     dy: Tensor, out: Tensor, h: Tensor, gate: Tensor, up: Tensor, wo: Tensor, norm: Tensor, w1: Tensor, w2: Tensor,
-    w3: Tensor, eps: float,
+    w3: Tensor, eps: float, pair: LinearPair = PLAIN,
 ) -> tuple[Tensor, ...]:  # fmt: skip
     """Gradients of h (N, C), out (B, T, H, D), wo, ffn_norm, w1, w2, w3."""
     dy = dy.reshape(h.shape)
-    dw2 = pairs.linear_weight_gradient(dy, pairs.swiglu(gate, up), w2)
-    dgate, dup = pairs.swiglu_backward(pairs.linear_input_gradient(dy, w2), gate, up)
-    dn = pairs.linear_input_gradient(dgate, w1)
-    dn = pairs.linear_input_gradient(dup, w3, onto=dn)
+    dw2 = pair.weight_gradient(dy, pairs.swiglu(gate, up), w2)
+    dgate, dup = pairs.swiglu_backward(pair.input_gradient(dy, w2), gate, up)
+    dn = pair.input_gradient(dgate, w1)
+    dn = pair.input_gradient(dup, w3, onto=dn)
     dh, dnorm, n = pairs.rms_norm_backward(dn, h, norm, eps, past=dy)
-    dw1, dw3 = pairs.linear_weight_gradient(dgate, n, w1), pairs.linear_weight_gradient(dup, n, w3)
-    dwo = pairs.linear_weight_gradient(dh, out.reshape(-1, wo.shape[1]), wo)
-    dout = pairs.linear_input_gradient(dh, wo).view(out.shape)
+    dw1, dw3 = pair.weight_gradient(dgate, n, w1), pair.weight_gradient(dup, n, w3)
+    dwo = pair.weight_gradient(dh, out.reshape(-1, wo.shape[1]), wo)
+    dout = pair.input_gradient(dh, wo).view(out.shape)
     return dh, dout, dwo, dnorm, dw1, dw2, dw3
 
 

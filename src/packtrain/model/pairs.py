@@ -7,6 +7,9 @@ gradients are returned in the dtype of the weight. Norms compute in fp32, or fp6
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -28,6 +31,17 @@ def linear_weight_gradient(dy: Tensor, x: Tensor, w: Tensor) -> Tensor:
     if dy.is_cuda and dy.dtype != w.dtype:
         return torch.mm(dy.t(), x, out_dtype=w.dtype)
     return dy.t().mm(x).to(w.dtype)
+
+
+class LinearPair(NamedTuple):
+    """The three products of a linear layer: y from x, dx from dy, dw from dy and x."""
+
+    forward: Callable[[Tensor, Tensor], Tensor]
+    input_gradient: Callable[..., Tensor]
+    weight_gradient: Callable[[Tensor, Tensor, Tensor], Tensor]
+
+
+PLAIN = LinearPair(linear, linear_input_gradient, linear_weight_gradient)
 
 
 def rms_norm(x: Tensor, w: Tensor, eps: float) -> Tensor:

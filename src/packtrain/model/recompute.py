@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import CheckpointPolicy, checkpoint, create_selective_checkpoint_contexts
 
-from packtrain.model import manual
+from packtrain.model import fp8, manual
 from packtrain.model.engine import Engine
 
 aten = torch.ops.aten
@@ -53,9 +53,11 @@ def runner(engine: Engine, layer: Callable[..., Tensor]) -> Callable[..., Tensor
 
 
 @functools.cache
-def inner(compiler: str | None) -> manual.Inner:
+def inner(compiler: str | None, eight_bits: bool = False) -> manual.Inner:
     """The hand-written layer's functions, compiled by `compiler` where one is named; shared by all layers."""
+    functions = [manual.enter, manual.enter_backward, manual.leave, manual.leave_backward]
+    if eight_bits:
+        functions = [functools.partial(function, pair=fp8.PAIR) for function in functions]
     if compiler is None:
-        return manual.Inner()
-    functions = (manual.enter, manual.enter_backward, manual.leave, manual.leave_backward)
+        return manual.Inner(*functions)
     return manual.Inner(*(torch.compile(function, backend=compiler) for function in functions))
