@@ -49,10 +49,14 @@ class Watchdog(Callback):
             raise UserError(
                 f"callbacks.watchdog.timeout_seconds={timeout_seconds:g}: expected a positive number, or null"
             )
-        self.folder, self.timeout = Path(run_dir) / FOLDER, timeout_seconds
+        self.run_dir, self.timeout = Path(run_dir), timeout_seconds
         self.rank, self.world, self.step, self.since = 0, 1, 0, 0.0
         self._done = threading.Event()
         self._thread: threading.Thread | None = None
+
+    @property
+    def folder(self) -> Path:
+        return self.run_dir / FOLDER
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if self.timeout is None:
