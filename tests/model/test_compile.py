@@ -119,6 +119,13 @@ def test_without_a_c_compiler_it_says_what_to_install(monkeypatch: pytest.Monkey
     Engine().check(torch.device("cpu"))  # eager needs none
 
 
+def test_a_program_that_is_no_compiler_is_said_before_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CXX", "/bin/false")
+    assert "'/bin/false' does not work as one: install one" in refusal(Engine(compile=True))
+    monkeypatch.delenv("CXX")
+    Engine(compile=True).check(torch.device("cpu"))
+
+
 def test_on_windows_and_without_triton_it_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engines.importlib.util, "find_spec", lambda name: None)
     monkeypatch.setattr(engines, "choose", lambda name, device: None)

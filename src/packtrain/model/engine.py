@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import shutil
+import subprocess
 import sys
 from dataclasses import dataclass
 from typing import Literal
@@ -73,4 +74,14 @@ def compile_unavailable(device: torch.device) -> str | None:
     compiler = os.environ.get("CXX", "clang++" if sys.platform == "darwin" else "g++")
     if shutil.which(compiler.split()[0] if compiler.split() else "") is None:
         return f"needs a C++ compiler and '{compiler}' is not found: install one (Debian: apt install g++) or set CXX"
+    if not _answers(compiler.split()):
+        return f"needs a C++ compiler and '{compiler}' does not work as one: install one (apt install g++) or set CXX"
     return None
+
+
+def _answers(compiler: list[str]) -> bool:
+    """Whether the program says its version, as every C++ compiler does."""
+    try:
+        return subprocess.run([*compiler, "--version"], capture_output=True, timeout=30).returncode == 0
+    except (OSError, subprocess.SubprocessError):
+        return False
