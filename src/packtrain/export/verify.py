@@ -9,6 +9,7 @@ each, or one embedding, is in memory.
 
 from __future__ import annotations
 
+import gc
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -73,8 +74,10 @@ def compare(
     theirs = F.embedding(tokens, export[names("tok_embeddings.weight")].float())  # (T, C)
     for i in range(config.n_layers):
         ours = source_block(source, i, config)(ours)
+        gc.collect()  # a layer refers to itself, so its weights would stay until somebody looks
         weights = [export[names(f"layers.{i}.{part}")].float() for part in LAYER_PARTS]
         theirs = block(theirs, weights, cos, sin, config, rotation)
+        del weights
     norm = RMSNorm(config.dim, config.norm_eps)
     norm.load_state_dict({"weight": source["norm.weight"].float()})
     ours_logits = logits(norm(ours)[0], source["output.weight"])
