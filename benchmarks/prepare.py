@@ -113,8 +113,8 @@ def beside_datatrove(corpora: Path, rounds: int) -> Iterator[dict[str, Any]]:
     from packtrain.data import web_pages
     from packtrain.data.c4_rules import Rules
 
-    files = [file for folder in ("c4", "commoncrawl") for file in web_pages.inputs(corpora / folder, "wet")]
-    pages = [page for file in files for page in web_pages.read(file, file.name, "c4", "main", Skips())]
+    files = [file for folder in ("c4", "commoncrawl") for file in web_pages.inputs(corpora / folder)]
+    pages = [page for file in files for page in web_pages.read(file, file.name, "c4", web_pages.Pages(), Skips())]
     size = sum(len(page.text.encode()) for page in pages)
     theirs = C4QualityFilter(min_num_sentences=3, min_words_per_line=5)
 
@@ -130,7 +130,7 @@ def beside_datatrove(corpora: Path, rounds: int) -> Iterator[dict[str, Any]]:
     for wet in wets[:1]:
 
         def ours(wet: Path = wet) -> set[str]:
-            return {page.url or page.id for page in web_pages.read(wet, wet.name, "c4", "main", Skips())}
+            return {page.url or page.id for page in web_pages.read(wet, wet.name, "c4", web_pages.Pages(), Skips())}
 
         def datatrove(wet: Path = wet) -> set[str]:
             reader = WarcReader(str(wet.parent), glob_pattern=wet.name, compression="infer")

@@ -117,4 +117,6 @@ def test_nothing_raises_and_nothing_whole_is_lost(strategy, check) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize(("strategy", "check"), CASES)
 def test_a_long_hunt_finds_nothing(strategy, check) -> None:
-    assert hunt(strategy, check) > 0
+    tried = hunt(strategy, check)
+    print(f"{check.__name__}: {tried} tried")
+    assert tried > 0

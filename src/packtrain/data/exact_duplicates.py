@@ -1,7 +1,7 @@
 """documents with the very same text, byte for byte after cleaning: the first of each stays
 
-collect: (hash of the text, hash of the id) per document, in order of the first → merge: one range of hashes after
-the other, from the memory-mapped parts → the ids that go, sorted → apply
+collect: (hash of the text, hash of the id) per document, in order of the first → merge: of each text all but the first
+(hash_ranges) → the ids that go, sorted → apply
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from typing import ClassVar
 
 import numpy as np
 
+from packtrain.data import hash_ranges
 from packtrain.data.documents import Document, key_number
 from packtrain.data.step import Tally
 
-ROW = np.dtype([("text", "<u8"), ("more", "<u8"), ("id", "<u8")])  # 128 bits of the text: no two differ and agree
-RANGES = 64
+ROW = np.dtype([("hash", "<u8"), ("more", "<u8"), ("id", "<u8")])  # 128 bits of the text: no two differ and agree
 
 
 @dataclass(frozen=True)
@@ -29,29 +29,25 @@ class ExactDuplicates:
 
     def collect(self, documents: Iterable[Document]) -> np.ndarray:
         rows = np.fromiter((_row(document) for document in documents), dtype=ROW)
-        return rows[np.argsort(rows["text"], kind="stable")]
+        return rows[np.argsort(rows["hash"], kind="stable")]
 
     def merge(self, parts: list[Path], output: Path) -> None:
-        """Bounded by the largest range, a 64th of the rows."""
-        opened = [np.load(part, mmap_mode="r") for part in parts]
-        edges = [np.uint64((number << 64) // RANGES) for number in range(1, RANGES)]
-        cuts = [[0, *np.searchsorted(part["text"], np.array(edges, dtype=np.uint64)), len(part)] for part in opened]
-        gone = []
-        for number in range(RANGES):
-            rows = [part[cut[number] : cut[number + 1]] for part, cut in zip(opened, cuts, strict=True)]
-            here = np.concatenate(rows) if rows else np.empty(0, ROW)
-            first = np.unique(here[["text", "more"]], return_index=True)[1]
-            gone.append(np.delete(here["id"], first))
-        np.save(output, np.sort(np.concatenate(gone)) if gone else np.empty(0, "<u8"))
+        hash_ranges.merge(parts, output, _later, ROW, np.dtype("<u8"))
+        gone = np.load(output, mmap_mode="r+")
+        gone.sort()
 
     def apply(self, documents: Iterable[Document], decision: np.ndarray, tally: Tally) -> Iterator[Document]:
         for document in documents:
-            key = np.uint64(key_number(document.id))
-            place = np.searchsorted(decision, key)
-            if place < len(decision) and decision[place] == key:
+            there, _ = hash_ranges.contains(decision, np.array([key_number(document.id)], np.uint64))
+            if there[0]:
                 tally.drop(document, "exact duplicate")
             else:
                 yield tally.keep(document)
+
+
+def _later(rows: np.ndarray) -> np.ndarray:
+    """The ids of all but the first of each text; `rows` sorted stably by hash."""
+    return np.delete(rows["id"], np.unique(rows[["hash", "more"]], return_index=True)[1])
 
 
 def _row(document: Document) -> tuple[int, int, int]:

@@ -1,4 +1,4 @@
-"""sorted parts (.npy) ─range of hashes by range→ decide → one sorted .npy, in bounded memory whatever their size
+"""sorted parts (.npy) ─range of hashes by range→ decide → one .npy, in bounded memory whatever their size
 
 The hashes of a merge go through memory `AT_ONCE` at a time: all parts' entries between two bounds are put together in
 the order of the parts, sorted stably, and handed to `decide`.
@@ -14,8 +14,15 @@ import numpy as np
 AT_ONCE = 1 << 24  # entries in memory at a time
 
 
-def merge(parts: list[Path], output: Path, decide: Callable[[np.ndarray], np.ndarray], dtype: np.dtype) -> None:
-    """parts: 1-D arrays of `dtype`, sorted by hash: the number itself, or the field "hash". `decide`: sorted → kept."""
+def merge(
+    parts: list[Path],
+    output: Path,
+    decide: Callable[[np.ndarray], np.ndarray],
+    dtype: np.dtype,
+    decided: np.dtype | None = None,
+) -> None:
+    """parts: 1-D arrays of `dtype`, sorted by hash: the number itself, or the field "hash". `decide`: sorted entries of
+    a range → an array of `decided` (default: `dtype`); those of all ranges stand behind one another in `output`."""
     arrays = [np.load(part, mmap_mode="r") for part in parts]
     total = sum(len(array) for array in arrays)
     ranges = -(-total // AT_ONCE) or 1
@@ -26,7 +33,7 @@ def merge(parts: list[Path], output: Path, decide: Callable[[np.ndarray], np.nda
         here = np.concatenate([np.empty(0, dtype), *(a[p[i] : p[i + 1]] for a, p in zip(arrays, places, strict=True))])
         found.append(output.with_suffix(f".{i}.npy"))
         np.save(found[-1], decide(here[np.argsort(key(here), kind="stable")]))
-    _join(found, output, dtype)
+    _join(found, output, decided or dtype)
 
 
 def key(array: np.ndarray) -> np.ndarray:

@@ -6,25 +6,19 @@ that unpack without end are skipped and counted. Whatever stands before the dama
 
 from __future__ import annotations
 
-import bz2
-import gzip
-import lzma
 import tarfile
 import zipfile
-import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
+from packtrain.data import files
 from packtrain.data.step import Skips
 
 TAR_BLOCK = 512
-MAGIC: list[tuple[bytes, Callable[..., BinaryIO]]] = [
-    (b"\x1f\x8b", gzip.open), (b"BZh", bz2.open), (b"\xfd7zXZ\0", lzma.open),
-]  # type: ignore[list-item]  # fmt: skip
-BROKEN = (OSError, EOFError, ValueError, zlib.error, lzma.LZMAError, tarfile.TarError, zipfile.BadZipFile,
-          NotImplementedError, RuntimeError, OverflowError, IndexError)  # fmt: skip
+BROKEN = (*files.BROKEN, tarfile.TarError, zipfile.BadZipFile, NotImplementedError, RuntimeError, OverflowError,
+          IndexError)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -83,8 +77,7 @@ def files_in(path: Path, wanted: Callable[[str], bool], skips: Skips, limits: Li
         if start.startswith(b"PK"):
             yield from _zipped(path, wanted, skips, limits)
             return
-        opener = next((opener for magic, opener in MAGIC if start.startswith(magic)), None)
-        with opener(path, "rb") if opener else path.open("rb") as file:
+        with files.opened(path) as file:
             head = file.read(TAR_BLOCK)  # 512 bytes: a packed file that breaks off in them holds nothing to keep
             if _is_tar(head):
                 yield from _tarred(_Bounded(file, limits.archive, head), wanted, skips, limits)
@@ -93,7 +86,7 @@ def files_in(path: Path, wanted: Callable[[str], bool], skips: Skips, limits: Li
                 content = bounded.read()
                 if bounded.broken:
                     raise bounded.broken
-                yield (path.name[: -len(path.suffix)] if opener else path.name), content
+                yield (path.name[: -len(path.suffix)] if files.opener(start) else path.name), content
     except _TooMuch:
         skips.skip("unpacks to too much", 0, f"over {limits.archive >> 20} MiB, or {limits.file >> 20} MiB a file")
     except BROKEN as error:

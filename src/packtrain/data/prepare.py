@@ -17,6 +17,7 @@ from tqdm import tqdm
 from packtrain.data.documents import DocumentWriter
 from packtrain.data.domain import Domain, Generator, Source
 from packtrain.data.domains.registry import choose
+from packtrain.data.files import hidden
 from packtrain.data.origin import digest, name_of, size_of
 from packtrain.data.plan import Plan
 from packtrain.data.publish import already_made, publish
@@ -129,7 +130,7 @@ def _left_out(source: Source, files: Collection[Source]) -> list[str]:
     if not isinstance(source, Path) or not source.is_dir() or any(isinstance(f, Path) and f.is_dir() for f in files):
         return []
     below = (path.relative_to(source) for path in source.rglob("*") if path.is_file() and path not in files)
-    return sorted(printable(str(path)) for path in below if not any(part.startswith(".") for part in path.parts))
+    return sorted(printable(str(path)) for path in below if not hidden(path))
 
 
 def _named(values: Mapping[str, Any]) -> Iterator[Path]:

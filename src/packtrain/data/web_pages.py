@@ -9,14 +9,15 @@ Everything that is no page is counted with file and offset. Of X.warc.gz and X.w
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from packtrain.data import http_message
+from packtrain.data import files, http_message
 from packtrain.data.documents import SUFFIXES, Document, read_file
 from packtrain.data.step import Skips
 from packtrain.data.warc import Record, records
-from packtrain.errors import Failure, UserError
+from packtrain.errors import Failure
 
 Prefer = Literal["wet", "warc"]
 Extract = Literal["main", "all"]
@@ -25,26 +26,28 @@ ABOUT = ("warcinfo", "request", "metadata", "continuation")  # records about pag
 HTML = ("text/html", "application/xhtml+xml", "application/xhtml", "")
 
 
-def inputs(path: Path, prefer: Prefer) -> list[Path]:
+@dataclass(frozen=True)
+class Pages:
+    """prefer: where a crawl is there as WARC and as WET, the one that is read. extract: main content, or all text."""
+
+    prefer: Prefer = "wet"
+    extract: Extract = "main"
+
+
+def inputs(path: Path, pages: Pages = Pages()) -> list[Path]:
     """The files below `path`, sorted; of a WARC and its WET only the preferred one."""
-    if not path.exists():
-        raise UserError(f"input={path}: no such file or directory")
-    if path.is_file():
-        return [path]
     names = (*WARC, *SUFFIXES)
-    found = sorted(p for p in path.rglob("*") if p.name.endswith(names) and p.is_file() and not _hidden(p, path))
-    if not found:
-        raise UserError(f"input={path}: no {', '.join(names)} files here; give a folder of Common Crawl's WET or WARC")
+    expected = f"no {', '.join(names)} files here; give a folder of Common Crawl's WET or WARC"
+    found = files.find(path, lambda file: file.name.endswith(names), expected)
     crawls: dict[Path, list[Path]] = {}
     for file in found:
         crawls.setdefault(_crawl(file), []).append(file)
-    chosen = (_chosen(files, prefer) for files in crawls.values())
-    return sorted(file for files in chosen for file in files)
+    return sorted(file for group in crawls.values() for file in _chosen(group, pages.prefer))
 
 
-def _chosen(files: list[Path], prefer: Prefer) -> list[Path]:
-    wet = [file for file in files if ".wet" in file.suffixes]
-    other = [file for file in files if ".wet" not in file.suffixes]
+def _chosen(group: list[Path], prefer: Prefer) -> list[Path]:
+    wet = [file for file in group if ".wet" in file.suffixes]
+    other = [file for file in group if ".wet" not in file.suffixes]
     return (wet or other) if prefer == "wet" else (other or wet)
 
 
@@ -58,12 +61,8 @@ def _crawl(file: Path) -> Path:
     return file.with_name(name)
 
 
-def _hidden(file: Path, root: Path) -> bool:
-    return any(part.startswith(".") for part in file.relative_to(root).parts)
-
-
-def read(path: Path, name: str, domain: str, extract: Extract, skips: Skips) -> Iterator[Document]:
-    """The pages of one file."""
+def read(path: Path, name: str, domain: str, pages: Pages, skips: Skips) -> Iterator[Document]:
+    """The pages of one file, as documents of `domain`."""
     if path.name.endswith(SUFFIXES):
         yield from _lines(path, name, domain, skips)
         return
@@ -75,7 +74,7 @@ def read(path: Path, name: str, domain: str, extract: Extract, skips: Skips) -> 
         number = 0
         for record in records(file, skips):
             number += 1
-            text = _text(record, extract, skips)
+            text = _text(record, pages.extract, skips)
             if text is None:
                 continue
             metadata: dict[str, object] = {"offset": record.offset}

@@ -12,7 +12,7 @@ from packtrain.data.documents import read_documents
 from packtrain.data.domains import c4, common_crawl
 from packtrain.data.prepare import PrepareOptions, prepare
 from packtrain.data.step import Skips
-from packtrain.data.web_pages import html_text, inputs
+from packtrain.data.web_pages import Pages, html_text, inputs
 from packtrain.errors import UserError
 from tests.data.web import corpus, record, response, wet
 
@@ -107,7 +107,7 @@ def test_of_a_crawl_that_is_there_twice_one_form_is_read(tmp_path: Path) -> None
     for name in ("x.warc.gz", "x.warc.wet.gz", "y.warc", "sub/x.warc.gz", ".hidden/z.warc"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(b"")
-    names = lambda prefer: [p.relative_to(tmp_path).as_posix() for p in inputs(tmp_path, prefer)]  # noqa: E731
+    names = lambda prefer: [p.relative_to(tmp_path).as_posix() for p in inputs(tmp_path, Pages(prefer))]  # noqa: E731
     assert names("wet") == ["sub/x.warc.gz", "x.warc.wet.gz", "y.warc"]
     assert names("warc") == ["sub/x.warc.gz", "x.warc.gz", "y.warc"]
 

@@ -12,11 +12,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar
 
+from packtrain.data import files
 from packtrain.data.documents import Document
 from packtrain.data.domain import Domain
 from packtrain.data.latex.macros import Expander
 from packtrain.data.latex.sources import assembled, is_source, main_file
 from packtrain.data.latex.trim import trimmed
+from packtrain.data.length import LongEnough
 from packtrain.data.packed import Limits, files_in
 from packtrain.data.step import AnyStep, Skips, Tally
 from packtrain.errors import UserError
@@ -43,22 +45,15 @@ class Parameters:
 
 def inputs(path: Path, parameters: Parameters) -> list[Path]:
     """The e-print, or every .tar.gz, .tar, .gz, .zip and .tex below a folder."""
-    if path.is_file():
-        return [path]
-    found = (p for p in path.rglob("*") if p.name.lower().endswith(ARCHIVES) and p.is_file())
-    files = sorted(p for p in found if not any(part.startswith(".") for part in p.relative_to(path).parts))
-    if not files:
-        raise UserError(
-            f"input={path}: no e-prints here; expected .tar.gz, .gz, .tar, .zip or .tex (arxiv.org/e-print)"
-        )
-    return files
+    expected = "no e-prints here; expected .tar.gz, .gz, .tar, .zip or .tex (arxiv.org/e-print)"
+    return files.find(path, lambda file: file.name.lower().endswith(ARCHIVES), expected)
 
 
 def read(path: Path, name: str, parameters: Parameters, skips: Skips) -> Iterator[Document]:
     """One paper: its main file with all it includes, without comments."""
     limits = Limits(file=parameters.max_mib << 20)
     paper = IDENTITY.match(path.name)
-    files: dict[str, str] = {}
+    sources: dict[str, str] = {}
     told, size, odd = None, 0, 0
 
     def wanted(member: str) -> bool:
@@ -83,16 +78,16 @@ def read(path: Path, name: str, parameters: Parameters, skips: Skips) -> Iterato
             found = TOLD.search(text)
             told = found[1] if found else told
         else:
-            files[member] = text
-    if not files:
+            sources[member] = text
+    if not sources:
         return skips.skip("no LaTeX in it", 0)
-    main = main_file(files, paper[0] if paper else "", told)
+    main = main_file(sources, paper[0] if paper else "", told)
     if main is None:
-        return skips.skip("no main file", 0, ", ".join(sorted(files))[:150])
+        return skips.skip("no main file", 0, ", ".join(sorted(sources))[:150])
     missed: Counter[str] = Counter()
-    text = assembled(files, main, missed)
+    text = assembled(sources, main, missed)
     url = f"https://arxiv.org/abs/{paper[0]}" if paper else None
-    metadata = {"main": main, "files": len(files), "not_utf8": odd, "missed": dict(missed)}
+    metadata = {"main": main, "files": len(sources), "not_utf8": odd, "missed": dict(missed)}
     yield Document(name, text, NAME, name, url=url, metadata=metadata)
 
 
@@ -146,21 +141,6 @@ class FirstSectionToBibliography:
                     tally.cut(f"no \\section: begins after the {body.begin}")
                 metadata = {**document.metadata, "begins": body.begin}
                 yield tally.change(document, replace(document, text=body.text, metadata=metadata))
-
-
-@dataclass(frozen=True)
-class LongEnough:
-    """Drops what is shorter than `min_characters`."""
-
-    min_characters: int = 1000
-    name: ClassVar[str] = "length"
-
-    def __call__(self, documents: Iterable[Document], tally: Tally) -> Iterator[Document]:
-        for document in documents:
-            if len(document.text) < self.min_characters:
-                tally.drop(document, f"under {self.min_characters} characters")
-            else:
-                yield tally.keep(document)
 
 
 def steps(parameters: Parameters) -> list[AnyStep]:

@@ -11,12 +11,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar
 
+from packtrain.data import files
 from packtrain.data.books.candidates import BookCandidates
 from packtrain.data.books.deduplication import BookDeduplication
 from packtrain.data.books.gutenberg import fields, is_free, without_boilerplate, without_illustrations
 from packtrain.data.books.plain import from_html, from_markdown, is_html, tidy
 from packtrain.data.documents import Document
 from packtrain.data.domain import Domain
+from packtrain.data.length import LongEnough
 from packtrain.data.packed import Limits, files_in
 from packtrain.data.step import AnyStep, Skips, Tally
 from packtrain.errors import UserError
@@ -55,13 +57,8 @@ class Parameters:
 
 def inputs(path: Path, parameters: Parameters) -> list[Path]:
     """The file, or every .txt, .htm, .html, .md and .zip below a folder."""
-    if path.is_file():
-        return [path]
-    found = (p for p in path.rglob("*") if p.suffix.lower() in (*TEXTS, ".zip", ".gz") and p.is_file())
-    files = sorted(p for p in found if not any(part.startswith(".") for part in p.relative_to(path).parts))
-    if not files:
-        raise UserError(f"input={path}: no books here; expected .txt, .htm, .html, .md or .zip (gutenberg.org)")
-    return files
+    expected = "no books here; expected .txt, .htm, .html, .md or .zip (gutenberg.org)"
+    return files.find(path, lambda file: file.suffix.lower() in (*TEXTS, ".zip", ".gz"), expected)
 
 
 def read(path: Path, name: str, parameters: Parameters, skips: Skips) -> Iterator[Document]:
@@ -134,21 +131,6 @@ class WithoutBoilerplate:
                 text, count = without_illustrations(text)
                 tally.cut("illustrations", count)
             yield tally.change(document, replace(document, text=tidy(text)))
-
-
-@dataclass(frozen=True)
-class LongEnough:
-    """Drops what is shorter than `min_characters`."""
-
-    min_characters: int = 2000
-    name: ClassVar[str] = "length"
-
-    def __call__(self, documents: Iterable[Document], tally: Tally) -> Iterator[Document]:
-        for document in documents:
-            if len(document.text) < self.min_characters:
-                tally.drop(document, f"under {self.min_characters} characters")
-            else:
-                yield tally.keep(document)
 
 
 def steps(parameters: Parameters) -> list[AnyStep]:

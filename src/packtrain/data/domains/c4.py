@@ -18,11 +18,9 @@ NAME = "c4"
 
 
 @dataclass(frozen=True)
-class Parameters:
-    """prefer: where a crawl is there as WARC and as WET, the one that is read. extract: main content, or all text."""
+class Parameters(web_pages.Pages):
+    """Of the pages, and of each step."""
 
-    prefer: web_pages.Prefer = "wet"
-    extract: web_pages.Extract = "main"
     language: Language = field(default_factory=Language)
     rules: Rules = field(default_factory=Rules)
     bad_words: BadWords = field(default_factory=BadWords)
@@ -31,11 +29,11 @@ class Parameters:
 
 def inputs(path: Path, parameters: Parameters) -> list[Path]:
     parameters.bad_words.pattern()  # a list that cannot be read is said before hours of work
-    return web_pages.inputs(path, parameters.prefer)
+    return web_pages.inputs(path, parameters)
 
 
 def read(path: Path, name: str, parameters: Parameters, skips: Skips) -> Iterator[Document]:
-    return web_pages.read(path, name, NAME, parameters.extract, skips)
+    return web_pages.read(path, name, NAME, parameters, skips)
 
 
 def steps(parameters: Parameters) -> list[AnyStep]:

@@ -53,11 +53,9 @@ class Likeness:
 
 
 @dataclass(frozen=True)
-class Parameters:
-    """prefer: where a crawl is there as WARC and as WET, the one that is read. extract: main content, or all text."""
+class Parameters(web_pages.Pages):
+    """Of the pages, and of each step."""
 
-    prefer: web_pages.Prefer = "wet"
-    extract: web_pages.Extract = "main"
     repeated_lines: RepeatedLines = field(default_factory=RepeatedLines)
     language: Language = field(default_factory=Language)
     quality: Quality = field(default_factory=Quality)
@@ -67,11 +65,11 @@ class Parameters:
 def inputs(path: Path, parameters: Parameters) -> list[Path]:
     parameters.quality.check()
     parameters.references.check()
-    return web_pages.inputs(path, parameters.prefer)
+    return web_pages.inputs(path, parameters)
 
 
 def read(path: Path, name: str, parameters: Parameters, skips: Skips) -> Iterator[Document]:
-    return web_pages.read(path, name, NAME, parameters.extract, skips)
+    return web_pages.read(path, name, NAME, parameters, skips)
 
 
 def steps(parameters: Parameters) -> list[AnyStep]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
+from packtrain.data import files
 from packtrain.data.documents import Document
 from packtrain.data.domain import Domain
 from packtrain.data.domains.stack_exchange_html import to_text
@@ -67,11 +68,7 @@ def site_of(path: Path) -> str:
 
 def inputs(source: Path, parameters: Parameters) -> list[Path]:
     """The dumps of the wanted sites. Raises `UserError`, naming those that are there, where none of them is wanted."""
-    if not source.exists():
-        raise UserError(f"input={source}: no such file or directory")
-    found = [source] if source.is_file() else sorted(p for p in source.rglob("*") if _is_dump(p, source))
-    if not found:
-        raise UserError(f"input={source}: no Posts.xml or .7z here; domain={NAME} wants {NEEDS}")
+    found = files.find(source, _is_dump, f"no Posts.xml or .7z here; domain={NAME} wants {NEEDS}")
     wanted = [p for p in found if parameters.sites == "all" or site_of(p) in parameters.sites]
     if not wanted:
         here = ", ".join(sorted({site_of(p) for p in found})[:5])
@@ -81,9 +78,7 @@ def inputs(source: Path, parameters: Parameters) -> list[Path]:
     return wanted
 
 
-def _is_dump(path: Path, root: Path) -> bool:
-    if any(part.startswith(".") for part in path.relative_to(root).parts) or not path.is_file():
-        return False
+def _is_dump(path: Path) -> bool:
     other = re.search(r"-(Badges|Comments|PostHistory|PostLinks|Tags|Users|Votes)$", path.stem, re.IGNORECASE)
     return path.name.lower().endswith("posts.xml") or (path.suffix.lower() == ".7z" and not other)
 

@@ -16,13 +16,12 @@ from dataclasses import dataclass, replace
 from pathlib import PurePath, PurePosixPath
 from typing import Any, BinaryIO
 
-from packtrain.data import remote
+from packtrain.data import files, remote
 from packtrain.data.documents import Document, read_stream
 from packtrain.data.domain import Domain, Source
 from packtrain.data.limits import TooLarge, decode, is_binary, read_all
 from packtrain.data.step import AnyStep, DropEmpty, Skips
 from packtrain.data.tables import rows
-from packtrain.errors import UserError
 
 NAME = "text"
 PIECE_CHARACTERS = 10_000
@@ -47,15 +46,8 @@ class Parameters:
 def text_files(source: Source, parameters: Parameters = Parameters()) -> list[Source]:
     """Every file that is considered: the one given, or all below the folder but the hidden ones, sorted."""
     if isinstance(source, str):
-        return [url for url in remote.find(source) if not _hidden(PurePosixPath(remote.name_below(url, source)))]
-    if not source.exists():
-        raise UserError(f"input={source}: no such file or directory")
-    if source.is_file():
-        return [source]
-    files = [p for p in source.rglob("*") if p.is_file() and not _hidden(p.relative_to(source))]
-    if not files:
-        raise UserError(f"input={source}: the folder is empty")
-    return [*sorted(files)]
+        return [url for url in remote.find(source) if not files.hidden(PurePosixPath(remote.name_below(url, source)))]
+    return [*files.find(source, lambda file: True, "the folder is empty")]
 
 
 def adjust(source: Source, parameters: Parameters) -> Parameters:
@@ -150,10 +142,6 @@ def _kind(path: PurePath) -> tuple[str, str]:
     if packed in (".gz", ".zst"):
         return PurePosixPath(path.stem).suffix.lower(), packed
     return packed, ""
-
-
-def _hidden(path: PurePath) -> bool:
-    return any(part.startswith(".") for part in path.parts)
 
 
 DOMAIN = Domain(NAME, Parameters, text_files, read, steps, NEEDS, urls=True, adjust=adjust, version=3)

@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import ClassVar
 from urllib.parse import quote
 
+from packtrain.data import files
 from packtrain.data.documents import Document
 from packtrain.data.domain import Domain
+from packtrain.data.length import LongEnough
 from packtrain.data.step import AnyStep, Skips, Tally
 from packtrain.data.wiki.dump import HEAD, blocks, names_of, pages
 from packtrain.data.wiki.names import LANGUAGES, SOURCES
@@ -49,12 +51,8 @@ class Parameters:
 
 def inputs(path: Path, parameters: Parameters) -> list[Path]:
     """The dump itself, or every *.xml, *.xml.bz2, *.xml.gz and *.xml.xz below a folder."""
-    if path.is_file():
-        return [path]
-    found = sorted(p for p in path.rglob("*") if DUMP.search(p.name) and p.is_file() and not p.name.startswith("."))
-    if not found:
-        raise UserError(f"input={path}: no dumps here; expected *.xml, *.xml.bz2, *.xml.gz (dumps.wikimedia.org)")
-    return found
+    expected = "no dumps here; expected *.xml, *.xml.bz2, *.xml.gz (dumps.wikimedia.org)"
+    return files.find(path, lambda file: DUMP.search(file.name) is not None, expected)
 
 
 def language_of(path: Path) -> str | None:
@@ -157,21 +155,6 @@ class WikitextToProse:
             text = f"{page['title']}\n\n{text}\n" if self.titles else f"{text}\n"
             kept = {"title": page["title"], "namespace": page["namespace"]}
             yield tally.change(document, replace(document, text=text, metadata=kept))
-
-
-@dataclass(frozen=True)
-class LongEnough:
-    """Drops what is shorter than `min_characters`."""
-
-    min_characters: int = 200
-    name: ClassVar[str] = "length"
-
-    def __call__(self, documents: Iterable[Document], tally: Tally) -> Iterator[Document]:
-        for document in documents:
-            if len(document.text) < self.min_characters:
-                tally.drop(document, f"under {self.min_characters} characters")
-            else:
-                yield tally.keep(document)
 
 
 def steps(parameters: Parameters) -> list[AnyStep]:

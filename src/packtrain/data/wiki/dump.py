@@ -7,24 +7,18 @@ entities is refused, for no dump does. Offsets count bytes of the decompressed d
 
 from __future__ import annotations
 
-import bz2
 import codecs
-import gzip
-import lzma
 import re
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
 
+from packtrain.data.files import BROKEN, opened
 from packtrain.data.limits import blocks_of, gathered
 from packtrain.data.step import Skips
 
 BLOCK = 1 << 20
 HEAD = 1 << 16  # siteinfo is looked for in so many bytes
-MAGIC = {b"BZh": bz2.open, b"\x1f\x8b": gzip.open, b"\xfd7zXZ\0": lzma.open}
-BROKEN = (OSError, EOFError, zlib.error, lzma.LZMAError, ValueError)
 MARKS = {codecs.BOM_UTF32_LE: "utf-32-le", codecs.BOM_UTF32_BE: "utf-32-be", codecs.BOM_UTF8: "utf-8",
          codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be", b"<\0\0\0": "utf-32-le",
          b"<\0": "utf-16-le", b"\0<": "utf-16-be", b"\0\0\0<": "utf-32-be"}  # fmt: skip
@@ -71,16 +65,6 @@ def blocks(path: Path, skips: Skips) -> Iterator[bytes]:
                 yield decoder.decode(block).encode("utf-8", "replace") if decoder else block
     except BROKEN as error:
         skips.skip("the file breaks off", done, f"{type(error).__name__}: {error}")
-
-
-def opened(path: Path) -> BinaryIO:
-    """Decompressed, whatever its name says."""
-    with path.open("rb") as file:
-        start = file.read(6)
-    for magic, open_it in MAGIC.items():
-        if start.startswith(magic):
-            return open_it(path, "rb")  # type: ignore[return-value]
-    return path.open("rb")
 
 
 def encoding_of(block: bytes) -> str:
