@@ -47,6 +47,9 @@ CASES = {
     "external link at the end of a caption": ("[[File:a|b [http://x y]]] z", "z"),
     "variants of Serbian": ("-{sr-ec:а; sr-el:a}- -{R|б}-", "sr-ec:а; sr-el:a б"),
     "a tag cannot hide a link": ("[<b>[Category:x]] {<i>{y}}", "Category:x y"),
+    "a control character cannot hide a template": ("a \x12{\x12{b}} c", "a b c"),  # found by a hunt
+    "hollow brackets cannot hide a link": ("a[()[b", "a[b"),
+    "pairs cannot hide a pair": ("a {[[{b", "a {b"),
     "an entity cannot hide a link": ("&#91;[Category:x]]", "Category:x"),
 }
 

@@ -42,6 +42,7 @@ APOSTROPHE = re.compile(r"'''(?:(?!')(?<=[\s(«“„][^\W\d_]''')|'(?!')(?<!'''
 SWITCH = re.compile(r"__[^\W\d_]{3,30}__")
 CONTROL = re.compile("[\x01-\x08\x0b-\x1f\x7f\u200b\u200e\u200f\u2060\ufeff]")
 PAIRS = re.compile(r"\[{2,}|\]{2,}|\{{2,}|\}{2,}")
+DOUBLED = re.compile(r"(\[|\]|\{|\})\1+")  # what stood apart until something between them went
 HOLLOW = re.compile(r"[(（]\s*(?:[,;:–-]\s*)*[)）]")
 OPENING = re.compile(r"\(\s*[,;:](?:\s*[,;:])*\s*(?=[^\s,;:)])")
 OTHER_SPACE = re.compile("[\t\xa0\u2009\u202f]")
@@ -87,11 +88,12 @@ class Prose:
             text = VARIANT.sub(r"\1", text)
         if "&" in text:
             text = html.unescape(text).replace("\x00", "")
+        text = CONTROL.sub("", text)
         if "[[" in text or "]]" in text or "{{" in text or "}}" in text:
             text = PAIRS.sub("", text)
-        text = OPENING.sub("(", HOLLOW.sub("", OTHER_SPACE.sub(" ", CONTROL.sub("", text))))
+        text = OPENING.sub("(", HOLLOW.sub("", OTHER_SPACE.sub(" ", text)))
         text = BEFORE_MARK.sub("", SPACES.sub(" ", text))
-        text = CLOSING.sub(")", text).replace(",,", ",")
+        text = DOUBLED.sub(r"\1", CLOSING.sub(")", text).replace(",,", ","))
         text, sections = prose_lines(text, self.skip_sections)
         self.removed["sections of sources, or empty"] += sections
         return KEPT_ASIDE.sub(lambda m: aside[int(m[1])], text) if aside else text
