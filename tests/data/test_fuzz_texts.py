@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from packtrain.data.books.gutenberg import without_boilerplate
 from packtrain.data.books.plain import from_html, from_markdown
-from packtrain.data.domains import arxiv, books, wikipedia
+from packtrain.data.domains import arxiv, books, github, stack_exchange, wikipedia
 from packtrain.data.latex.comments import without_comments
 from packtrain.data.latex.macros import GROWTH, LEAST, Expander
 from packtrain.data.latex.sources import assembled, main_file
@@ -54,13 +54,27 @@ SOUND = (
 ).encode()  # fmt: skip
 
 
-def _tar() -> bytes:
+ROWS = [
+    '<row Id="1" PostTypeId="1" Title="T" Body="&lt;p&gt;q&lt;/p&gt;" Score="2" />', "<row ", "<row\n", "/>", ">", "'", '"',
+    *(f'<row Id="{i}" PostTypeId="2" ParentId="1" Score="{i - 5}" Body="a{i}" />' for i in range(2, 8)), 'Id="1"', 'Id="-9"',
+    'Score="99999999999999999999"', 'Score="-3"', 'Score=""', 'PostTypeId="1"', 'PostTypeId="2"', 'ParentId="1"', "&lol;", "&#0;",
+    "&#x110000;", "&lt;pre&gt;&lt;code&gt;", "&lt;/code&gt;", "&lt;table&gt;", "&lt;li&gt;", "&lt;!--", "<!--", "-->", "<?xml ",
+    'Body="', "<!DOCTYPE x [<!ENTITY lol 'l'>]>", "<posts>", "</posts>", "\r\n", "\ufeff", "\x00", "\ud800",
+]  # fmt: skip
+POSTS = (
+    "\ufeff<?xml version='1.0' encoding='utf-8'?>\r\n<posts>\r\n" + "\r\n".join(ROWS[:1] + ROWS[7:13]) + "</posts>"
+).encode()
+
+
+PAPER = {"main.tex": "\\documentclass{article}\\begin{document}\\section{A}\\input{b}", "b.tex": "text"}
+CODE = {"x/LICENSE": "MIT License\n\nPermission is hereby granted, free of charge", "x/a.py": "# Copyright\nprint(1)\n" * 9,
+        "x/b.ipynb": '{"cells": [{"cell_type": "code", "source": ["print(2)"]}]}'}  # fmt: skip
+
+
+def _tar(files: dict[str, str]) -> bytes:
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as tar:
-        for name, text in (
-            ("main.tex", "\\documentclass{article}\\begin{document}\\section{A}\\input{b}"),
-            ("b.tex", "text"),
-        ):
+        for name, text in files.items():
             info = tarfile.TarInfo(name)
             info.size = len(text)
             tar.addfile(info, io.BytesIO(text.encode()))
@@ -90,12 +104,12 @@ def _check_page_bytes(data: bytes) -> None:
     assert found or skips.counts
 
 
-def _run(domain: Any, name: str, data: bytes) -> None:
+def _run(domain: Any, name: str, data: bytes, **wanted: Any) -> None:
     """All of a domain but its steps over the whole corpus, on a file of these bytes."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / name
         path.write_bytes(data)
-        parameters, skips = domain.Parameters(), Skips()
+        parameters, skips = domain.Parameters(**wanted), Skips()
         documents = list(domain.read(path, name, parameters, skips))
         for step in domain.steps(parameters):
             if not hasattr(step, "collect"):
@@ -126,6 +140,14 @@ def _check_eprint(data: bytes) -> None:
     _run(arxiv, "1234.56789.tar.gz", data)
 
 
+def _check_posts(data: bytes) -> None:
+    _run(stack_exchange, "beer.stackexchange.com.xml", data, sites="all")
+
+
+def _check_repository(data: bytes) -> None:
+    _run(github, "thing-1.0.tar.gz", data)
+
+
 def _check_zip(data: bytes) -> None:
     _run(books, "11.zip", data)
 
@@ -145,7 +167,12 @@ PATHS: dict[str, tuple[st.SearchStrategy[Any], Callable[[Any], None]]] = {
         _check_dump,
     ),
     "latex": (soup(LATEX_TOKENS), _check_latex),
-    "e-print": (st.one_of(torn(gzip.compress(_tar())), torn(_tar()), torn(_tar()).map(gzip.compress)), _check_eprint),
+    "e-print": (st.one_of(torn(gzip.compress(_tar(PAPER))), torn(_tar(PAPER)), torn(_tar(PAPER)).map(gzip.compress)), _check_eprint),
+    "posts": (
+        st.one_of(soup(ROWS).map(lambda text: text.encode("utf-8", "surrogatepass")), torn(POSTS),
+                  torn(POSTS.decode().encode("utf-16"))), _check_posts,
+    ),
+    "repository": (st.one_of(torn(gzip.compress(_tar(CODE))), torn(_tar(CODE))), _check_repository),
     "zip": (torn(_zip()), _check_zip),
     "book": (soup(["<p>", "<", ">", "</p>", "<script>", "&amp;", "*** START OF THE PROJECT GUTENBERG EBOOK X ***\n",
                    "*** END OF", "Title: x\n", "Project Gutenberg", "\n", "# ", "**", "_", "[Illustration", "]", "a "]), _check_book),
