@@ -62,7 +62,9 @@ def test_auto_tokenizer_gives_our_ids_on_nasty_strings(run: Path, hf: Path) -> N
     assert theirs("a").input_ids == [ours.bos_id, *ours.encode("a")]
 
 
-@pytest.mark.parametrize(("format", "more"), [("hf", []), ("meta", []), ("meta", ["shards=2"]), ("meta", ["shards=4"])])
+@pytest.mark.parametrize(
+    ("format", "more"), [("hf", []), ("native", []), ("meta", []), ("meta", ["shards=2"]), ("meta", ["shards=4"])]
+)
 def test_a_round_trip_gives_the_same_bits(tmp_path: Path, run: Path, format: str, more: list[str]) -> None:
     output = tmp_path / "out"
     assert main(["export", f"checkpoint={run}", f"format={format}", f"output={output}", *more]) == 0

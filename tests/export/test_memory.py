@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.distributed.launch import torchrun
 from tests.export.making import make_run
 
 PROGRAM = """
@@ -40,11 +41,18 @@ print("peak", (peak - before) * 1024, code)
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads /proc")
-@pytest.mark.parametrize("format", ["hf", "meta", "gguf"])
-def test_memory_stays_under_two_layers_and_the_embedding(tmp_path: Path, format: str) -> None:
+@pytest.mark.parametrize(
+    ("format", "mesh"),
+    [("hf", None), ("meta", None), ("gguf", None), pytest.param("hf", "1x2x1", marks=pytest.mark.slow)],
+)
+def test_memory_stays_under_two_layers_and_the_embedding(tmp_path: Path, format: str, mesh: str | None) -> None:
     dim, ffn, layers = 512, 1536, 12
     small = make_run(tmp_path, "full heads", name="warm")
     run = make_run(tmp_path, name="large", dim=dim, n_layers=layers, n_heads=8, n_kv_heads=8, ffn_dim=ffn)
+    if mesh is not None:  # the same weights in shards of two processes
+        ended = torchrun(2, Path(__file__).with_name("reshard.py"), run, tmp_path / "sharded", mesh)
+        assert ended.code == 0, ended.output
+        run = tmp_path / "sharded" / mesh / "large"
     layer, embedding = 4 * (4 * dim * dim + 3 * dim * ffn), 4 * 328 * dim
     arguments = [f"checkpoint={small}", f"format={format}", "precision=fp32", f"checkpoint={run}"]
     outputs = [f"output={tmp_path / 'out'}", f"output={tmp_path / 'warm_out'}"]

@@ -12,13 +12,11 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from packtrain.checkpoint.directory import read_meta
-from packtrain.checkpoint.sharded import MODEL, read_whole
+from packtrain.checkpoint.weights import WEIGHTS, open_weights
 from packtrain.errors import Failure
 from packtrain.model.config import ModelConfig
 from packtrain.model.llama import Llama
 from packtrain.settings import build
-
-WEIGHTS = "model.safetensors"
 
 
 def load_model(
@@ -44,7 +42,7 @@ def read_weights(path: Path, device: str | torch.device = "cpu") -> dict[str, Te
     """The whole fp32 weights under Meta's names, whichever kind of checkpoint `path` is."""
     if read_meta(path)["kind"] == "whole":
         return load_file(path / WEIGHTS, device=str(device))
-    return {name.removeprefix(MODEL): tensor.to(device) for name, tensor in read_whole(path).items()}
+    return {name: tensor.to(device) for name, tensor in open_weights(path).items()}
 
 
 def model_to_meta(config: ModelConfig) -> dict[str, Any]:

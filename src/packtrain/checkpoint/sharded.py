@@ -9,14 +9,13 @@ DCP's own `.metadata` is a pickle and is not used: nothing in a checkpoint can r
 
 from __future__ import annotations
 
-import json
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from torch import Tensor
 from torch.distributed.checkpoint.api import CheckpointException
 from torch.distributed.checkpoint.hf_storage import HuggingFaceStorageReader, HuggingFaceStorageWriter
@@ -26,6 +25,7 @@ from torch.distributed.checkpoint.state_dict_saver import async_save
 from packtrain.errors import Failure
 
 MODEL, MOMENTS = "model.", ("exp_avg.", "exp_avg_sq.")
+WEIGHT_SHARDS = "shard-*-model-00001-of-*.safetensors"
 
 
 def write_later(tensors: dict[str, Tensor], folder: Path, group: Any) -> Any:
@@ -47,7 +47,7 @@ def read_into(tensors: dict[str, Tensor], folder: Path, group: Any) -> None:
     _quietly(lambda: load(tensors, storage_reader=HuggingFaceStorageReader(str(folder)), process_group=group))  # pyright: ignore[reportArgumentType]
 
 
-def read_whole(folder: Path, prefixes: Iterable[str] = (MODEL,)) -> dict[str, Tensor]:
+def read_whole(folder: Path, prefixes: Iterable[str]) -> dict[str, Tensor]:
     """Whole tensors on the CPU, by one process: those whose name begins with one of `prefixes`."""
     try:
         shapes = shapes_of(folder)
@@ -63,39 +63,6 @@ def shapes_of(folder: Path) -> dict[str, tuple[torch.Size]]:
     """Name → (size,) of every whole tensor, from the headers alone."""
     sizes = HuggingFaceStorageReader(str(folder)).read_metadata().state_dict_metadata
     return {name: (found.size,) for name, found in sizes.items()}  # pyright: ignore[reportAttributeAccessIssue]
-
-
-def consolidate(folder: Path, target: Path, say: Callable[[int], None] = lambda _: None) -> None:
-    """One safetensors file of the whole weights, tensor after tensor: memory is one tensor, whatever the model's size.
-
-    Written under a temporary name and renamed; `say` is told the bytes of each tensor written.
-    """
-    sizes = {n.removeprefix(MODEL): size for n, (size,) in sorted(shapes_of(folder).items()) if n.startswith(MODEL)}
-    header, offset = {}, 0
-    for name, size in sizes.items():
-        end = offset + 4 * size.numel()
-        header[name] = {"dtype": "F32", "shape": list(size), "data_offsets": [offset, end]}
-        offset = end
-    text = json.dumps(header).encode()
-    text += b" " * (-len(text) % 8)
-    temporary = target.with_name(target.name + ".tmp")
-    with temporary.open("wb") as stream:
-        stream.write(len(text).to_bytes(8, "little") + text)
-        for name, size in sizes.items():
-            whole = torch.empty(size)
-            for offsets, piece in _pieces(folder, MODEL + name):
-                whole[tuple(slice(o, o + n) for o, n in zip(offsets, piece.shape, strict=True))] = piece
-            stream.write(whole.numpy().data)
-            say(4 * size.numel())
-    temporary.replace(target)
-
-
-def _pieces(folder: Path, name: str) -> Iterator[tuple[list[int], Tensor]]:
-    """The rectangles of one tensor: where each begins, and its values."""
-    for file in sorted(folder.glob("shard-*-model-00001-*.safetensors")):
-        with safe_open(file, framework="pt") as shard:
-            if name in shard.keys():  # noqa: SIM118 - not a mapping
-                yield json.loads(shard.metadata()["DCP_SHARDING_INFO"])[name]["saved_offsets"], shard.get_tensor(name)
 
 
 def _quietly(action: Callable[[], Any]) -> None:

@@ -1,32 +1,61 @@
-"""a checkpoint → its weights, one tensor at a time"""
+"""a checkpoint of either kind → its weights, one tensor at a time
+
+whole     model.safetensors                        name → tensor
+sharded   shard-*-model-00001-*.safetensors        name → rectangles of all ranks → tensor
+"""
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
+import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from packtrain.checkpoint.load import WEIGHTS
+from packtrain.checkpoint.directory import read_meta
+from packtrain.checkpoint.sharded import MODEL, WEIGHT_SHARDS
 from packtrain.errors import Failure
+
+WEIGHTS = "model.safetensors"
 
 
 class StoredWeights(Mapping[str, Tensor]):
-    """The fp32 tensors of a safetensors file, each read when it is asked for and forgotten by us at once."""
+    """The fp32 tensors of a checkpoint, each read when it is asked for and forgotten by us at once.
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        try:
-            with safe_open(path, framework="pt") as file:
-                self.shapes = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
-        except (SafetensorError, OSError) as error:
-            raise Failure(f"{path}: cannot be read as safetensors ({str(error).splitlines()[0]})") from error
+    `shapes`: name → shape, from the headers alone. Raises `Failure` for files that are damaged or not all there.
+    """
+
+    def __init__(self, files: list[Path]) -> None:
+        self.shapes: dict[str, tuple[int, ...]] = {}
+        self.places: dict[str, list[tuple[Path, str, tuple[int, ...]]]] = {}  # file, its name there, where it begins
+        held: dict[str, int] = {}
+        for path in files:
+            for name, (stored, begin, shape) in _header(path).items():
+                ends = tuple(b + n for b, n in zip(begin, shape, strict=True))
+                self.shapes[name] = tuple(map(max, ends, self.shapes.get(name, ends)))
+                self.places.setdefault(name, []).append((path, stored, begin))
+                held[name] = held.get(name, 0) + torch.Size(shape).numel()
+        for name, shape in self.shapes.items():
+            if held[name] != torch.Size(shape).numel():
+                raise Failure(f"{files[0].parent}: its shards do not hold the whole of {name}: is one missing?")
 
     def __getitem__(self, name: str) -> Tensor:
         # Opened anew each time: an open file keeps every page that was read mapped into the process.
-        with safe_open(self.path, framework="pt") as file:
-            return file.get_tensor(name)
+        pieces = []
+        for path, stored, begin in self.places[name]:
+            with safe_open(path, framework="pt") as file:
+                pieces.append((begin, file.get_tensor(stored)))
+        if len(pieces) == 1:
+            return pieces[0][1]
+        whole = torch.empty(self.shapes[name])
+        while pieces:
+            begin, piece = pieces.pop()
+            whole[tuple(slice(b, b + n) for b, n in zip(begin, piece.shape, strict=True))] = piece
+        return whole
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.shapes)
@@ -36,5 +65,34 @@ class StoredWeights(Mapping[str, Tensor]):
 
 
 def open_weights(checkpoint: Path) -> StoredWeights:
-    """The weights of a checkpoint directory (see `directory.resolve`)."""
-    return StoredWeights(checkpoint / WEIGHTS)
+    """The weights of a checkpoint directory (see `directory.resolve`), from whatever mesh."""
+    if read_meta(checkpoint)["kind"] == "whole":
+        return StoredWeights([checkpoint / WEIGHTS])
+    files = sorted(checkpoint.glob(WEIGHT_SHARDS))
+    if not files:
+        raise Failure(f"{checkpoint}: holds no shard of the weights ({WEIGHT_SHARDS})")
+    return StoredWeights(files)
+
+
+def weights_digest(meta: Mapping[str, Any]) -> str:
+    """A SHA-256 that names the weights of a checkpoint, from what its marker says of their files."""
+    files = meta["files"]
+    if WEIGHTS in files:
+        return files[WEIGHTS]["sha256"]
+    shards = {name: entry["sha256"] for name, entry in files.items() if Path(name).match(WEIGHT_SHARDS)}
+    return hashlib.sha256(json.dumps(shards, sort_keys=True).encode()).hexdigest()
+
+
+def _header(path: Path) -> dict[str, tuple[str, tuple[int, ...], tuple[int, ...]]]:
+    """Name → (name in the file, where its rectangle begins, the rectangle's shape)."""
+    found = {}
+    try:
+        with safe_open(path, framework="pt") as file:
+            sharding = json.loads((file.metadata() or {}).get("DCP_SHARDING_INFO", "{}"))
+            for stored in file.keys():  # noqa: SIM118 - not a mapping
+                shape = tuple(file.get_slice(stored).get_shape())
+                begin = tuple(sharding[stored]["saved_offsets"]) if stored in sharding else (0,) * len(shape)
+                found[stored.removeprefix(MODEL)] = (stored, begin, shape)
+    except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
+        raise Failure(f"{path}: cannot be read as safetensors ({str(error).splitlines()[0]})") from error
+    return found

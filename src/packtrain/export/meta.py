@@ -139,7 +139,7 @@ def read_meta_folder(folder: Path, vocab_size: int | None) -> tuple[FromMeta, Mo
         lacking = next((p.name for p in expected if p not in paths), "consolidated.00.pth")
         raise UserError(f"{folder}: {lacking} is missing; a Meta checkpoint needs all of its shards")
     shards = [_load(path) for path in paths]
-    config = our_config(_read_json(folder / "params.json"), shards, vocab_size, folder / "params.json")
+    config = our_config(read_json(folder / "params.json"), shards, vocab_size, folder / "params.json")
     shapes = tensor_shapes(config)
     for path, shard in zip(paths, shards, strict=True):
         for name, shape in shapes.items():
@@ -192,7 +192,7 @@ def _load(path: Path) -> Mapping[str, Tensor]:
     return found
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def read_json(path: Path) -> dict[str, Any]:
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:

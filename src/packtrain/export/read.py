@@ -1,4 +1,4 @@
-"""a folder of Hugging Face's or Meta's making → configuration, weights under our names, its tokenizer file"""
+"""a folder of Hugging Face's, Meta's or our making → configuration, weights under our names, its tokenizer file"""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ from torch import Tensor
 
 from packtrain.errors import UserError
 from packtrain.export.huggingface import HF_ENDS, FromHF, hf_shapes, our_config
-from packtrain.export.meta import read_meta_folder
-from packtrain.export.shapes import Tensors, check_shapes
+from packtrain.export.meta import our_config as metas_config
+from packtrain.export.meta import read_json, read_meta_folder
+from packtrain.export.shapes import Tensors, check_shapes, tensor_shapes
 from packtrain.model.config import ModelConfig
 
 IGNORED = ("rotary_emb.inv_freq",)  # buffers that old checkpoints carry along
@@ -34,7 +35,7 @@ class Found:
 
 
 def read_folder(source: Path, vocab_size: int | None = None) -> Found:
-    """config.json: Hugging Face's format; params.json: Meta's. Raises `UserError` for anything else."""
+    """config.json: Hugging Face's format; params.json: Meta's, or our own. Raises `UserError` for anything else."""
     if not source.is_dir():
         raise UserError(f"source={source}: no such folder; give the folder with config.json or params.json in it")
     found = next((p for p in (source / "tokenizer.model", source.parent / "tokenizer.model") if p.is_file()), None)
@@ -42,7 +43,8 @@ def read_folder(source: Path, vocab_size: int | None = None) -> Found:
     if (source / "config.json").is_file():
         return _hugging_face(source, found, notes)
     if (source / "params.json").is_file():
-        tensors, config = read_meta_folder(source, vocab_size)
+        read = read_native if (source / SINGLE[0]).is_file() else read_meta_folder
+        tensors, config = read(source, vocab_size)
         return Found(config, tensors, found, notes)
     raise UserError(
         f"source={source}: holds neither config.json (Hugging Face) nor params.json (Meta): no checkpoint to import"
@@ -64,6 +66,14 @@ def _hugging_face(source: Path, tokenizer: Path | None, notes: tuple[str, ...]) 
         notes = (*notes, "its embeddings are tied: the output matrix becomes a copy of the embedding's")
     check_shapes(shapes, expected, source)
     return Found(config, FromHF(stored, config, tied), tokenizer, notes)
+
+
+def read_native(folder: Path, vocab_size: int | None) -> tuple[Tensors, ModelConfig]:
+    """One model.safetensors under our names, and params.json. Raises `UserError` where they do not fit together."""
+    stored = open_hf(folder)
+    config = metas_config(read_json(folder / "params.json"), [stored], vocab_size, folder / "params.json")
+    check_shapes(stored.shapes, tensor_shapes(config), folder)
+    return stored, config
 
 
 class Files(Mapping[str, Tensor]):

@@ -9,14 +9,13 @@ faster than three. The cache is allocated once. Norms and rotations are fp32, as
 
 from __future__ import annotations
 
-from typing import cast
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from packtrain.inference.matrices import ACTIVATIONS, Matrix, Precision, matrix
-from packtrain.model.block import TransformerBlock
 from packtrain.model.config import ModelConfig
 from packtrain.model.llama import Llama
 from packtrain.model.rope import rope_table, turn
@@ -66,23 +65,36 @@ class Decoder(nn.Module):
 
     @classmethod
     def of(cls, model: Llama, precision: Precision) -> Decoder:
-        """Makes the matrices of `model`, layer by layer; fp32 shares what is not put together with it."""
-        layers = []
-        for block in cast(list[TransformerBlock], list(model.layers)):
-            a, f = block.attention, block.feed_forward
-            layers.append(
-                Layer(
-                    block.attention_norm.weight.detach(),
-                    block.ffn_norm.weight.detach(),
-                    matrix(torch.cat([a.wq.weight, a.wk.weight, a.wv.weight]).detach(), precision),
-                    matrix(a.wo.weight.detach(), precision),
-                    matrix(torch.cat([f.w1.weight, f.w3.weight]).detach(), precision),
-                    matrix(f.w2.weight.detach(), precision),
-                )
+        """The matrices of `model`; fp32 shares what is not put together with it."""
+        return cls.read(dict(model.named_parameters()), model.config, precision, model.output.weight.device)
+
+    @classmethod
+    @torch.no_grad()
+    def read(
+        cls, tensors: Mapping[str, Tensor], config: ModelConfig, precision: Precision, device: torch.device | str
+    ) -> Decoder:
+        """From weights under Meta's names, asked for layer by layer: none stays in memory but in `precision`."""
+
+        def get(name: str) -> Tensor:
+            return tensors[f"{name}.weight"].detach().to(device)
+
+        def joined(prefix: str, *names: str) -> Matrix:
+            found = [get(f"{prefix}.{name}") for name in names]
+            return matrix(found[0] if len(found) == 1 else torch.cat(found), precision)
+
+        layers = [
+            Layer(
+                get(f"layers.{i}.attention_norm"),
+                get(f"layers.{i}.ffn_norm"),
+                joined(f"layers.{i}.attention", "wq", "wk", "wv"),
+                joined(f"layers.{i}.attention", "wo"),
+                joined(f"layers.{i}.feed_forward", "w1", "w3"),
+                joined(f"layers.{i}.feed_forward", "w2"),
             )
-        output = matrix(model.output.weight.detach(), precision)
-        embedding = model.tok_embeddings.weight.detach().to(ACTIVATIONS[precision])
-        return cls(model.config, precision, layers, embedding, model.norm.weight.detach(), output).eval()
+            for i in range(config.n_layers)
+        ]
+        embedding = get("tok_embeddings").to(ACTIVATIONS[precision])
+        return cls(config, precision, layers, embedding, get("norm"), matrix(get("output"), precision)).eval()
 
     def reset(self, rows: int, length: int) -> None:
         """An empty cache for `rows` sequences of up to `length` tokens: 2 · layers · kv width numbers for each."""

@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from packtrain.checkpoint.directory import read_meta, resolve
 from packtrain.checkpoint.load import load_model
+from packtrain.checkpoint.weights import weights_digest
 from packtrain.data.integrity import Integrity
 from packtrain.data.manifest import Manifest
 from packtrain.errors import Failure, UserError
@@ -67,7 +68,7 @@ def run(job: EvaluateJob) -> None:
         job.sequence_length or config.get("data", {}).get("sequence_length") or meta["model"]["max_sequence_length"]
     )
     made_from = {
-        "model_sha256": meta["files"]["model.safetensors"]["sha256"],
+        "model_sha256": weights_digest(meta),
         "data_fingerprint": manifest.fingerprint,
         "tokenizer_fingerprint": manifest.tokenizer_fingerprint,
         "sequence_length": length,

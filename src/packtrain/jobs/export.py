@@ -1,4 +1,4 @@
-"""a checkpoint → OUTPUT/: the model as Hugging Face, Meta or llama.cpp read it, with its card, checked"""
+"""a checkpoint → OUTPUT/: the model as Hugging Face, Meta, llama.cpp or packtrain read it, with its card, checked"""
 
 from __future__ import annotations
 

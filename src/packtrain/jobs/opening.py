@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from packtrain.checkpoint.directory import read_meta, resolve
-from packtrain.checkpoint.load import load_model
+from packtrain.checkpoint.weights import open_weights, weights_digest
 from packtrain.errors import UserError
+from packtrain.export.shapes import check_shapes, tensor_shapes
 from packtrain.inference.decoder import Decoder
-from packtrain.inference.matrices import ACTIVATIONS, Precision
+from packtrain.inference.matrices import Precision
 from packtrain.inference.store import DESCRIPTION, is_decoder, load_decoder
 from packtrain.model.compute import pick_device
+from packtrain.model.config import ModelConfig
 from packtrain.report.reading import read_run
+from packtrain.settings import build
 from packtrain.tokenizer.tokenizer import Tokenizer
 
 
@@ -42,11 +46,18 @@ def open_model(
     chosen: Precision = precision or "fp32"
 
     def decoder() -> Decoder:
-        model, _ = load_model(path, ACTIVATIONS[chosen], str(where))
-        return Decoder.of(model, chosen)
+        return read_decoder(path, meta, chosen, str(where))
 
     length = trained_length(path) or meta["model"]["max_sequence_length"]
-    return Ready(decoder, codec, length, meta["files"]["model.safetensors"]["sha256"])
+    return Ready(decoder, codec, length, weights_digest(meta))
+
+
+def read_decoder(checkpoint: Path, meta: Mapping[str, Any], precision: Precision, device: str) -> Decoder:
+    """The weights, layer by layer, in `precision`. Raises `UserError` where they are another model's."""
+    config = build(ModelConfig, meta["model"], "model")
+    weights = open_weights(checkpoint)
+    check_shapes(weights.shapes, tensor_shapes(config), checkpoint)
+    return Decoder.read(weights, config, precision, device)
 
 
 def _quantised(folder: Path, precision: Precision | None, device: str, tokenizer: str | None) -> Ready:

@@ -13,15 +13,14 @@ from typing import Any
 import torch
 
 from packtrain.checkpoint.directory import read_meta, resolve
-from packtrain.checkpoint.load import load_model
 from packtrain.data.publish import already_made, publish
 from packtrain.errors import UserError
-from packtrain.inference.decoder import Decoder
 from packtrain.inference.matrices import Precision
 from packtrain.inference.quality import perplexity
 from packtrain.inference.store import DESCRIPTION, load_decoder, save_decoder
-from packtrain.jobs.opening import load_tokenizer, trained_length
+from packtrain.jobs.opening import load_tokenizer, read_decoder, trained_length
 from packtrain.model.compute import pick_device
+from packtrain.model.config import parameter_count
 
 
 @dataclass(frozen=True)
@@ -56,19 +55,19 @@ def run(job: QuantiseJob) -> None:
         return
     ids = [codec.bos_id, *codec.encode(read_text(job.text))][: job.text_tokens]
     tokens = torch.tensor(ids)
-    model, _ = load_model(path, torch.float32, device)
-    length = trained_length(path) or model.config.max_sequence_length
-    before = perplexity(Decoder.of(model, "fp32"), tokens, length)
+    length = trained_length(path) or meta["model"]["max_sequence_length"]
+    original = read_decoder(path, meta, "fp32", device)
+    before, fp32 = perplexity(original, tokens, length), 4 * parameter_count(original.config)
+    del original
     about: dict[str, Any] = {
         "made_from": str(path), "settings": settings, "tokenizer_fingerprint": codec.fingerprint, "context": length,
     }  # fmt: skip
     with publish(output) as folder:
-        save_decoder(Decoder.of(model, job.precision), folder, about)
+        save_decoder(read_decoder(path, meta, job.precision, device), folder, about)
         shutil.copyfile(codec.path, folder / "tokenizer.model")
         again, _ = load_decoder(folder, device)
         after = perplexity(again, tokens, length)
         size = (folder / "decoder.safetensors").stat().st_size
-    fp32 = sum(parameter.numel() for parameter in model.parameters()) * 4
     print(
         f"{output}: {size / 1e6:.1f} MB in {job.precision}, {fp32 / size:.1f} times smaller than fp32; perplexity on "
         f"{len(ids)} tokens of text {before:.3f} → {after:.3f} ({100 * (after / before - 1):+.2f} %)"
