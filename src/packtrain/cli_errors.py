@@ -12,7 +12,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from packtrain.cli_help import BASE
+from packtrain.cli_help import BASE, choices
 from packtrain.errors import did_you_mean
 
 
@@ -40,7 +40,8 @@ def _unreadable(error: OverrideParseException) -> str:
 
 def _missing_choice(path: str, options: list[str]) -> str:
     group, _, choice = path.rpartition("/")
-    return f"{group}={choice}{did_you_mean(choice, [option for option in options if option != BASE])}"
+    known = [option for option in options or choices(group) if option != BASE]  # Hydra names none for one of a list
+    return f"{group}={choice}{did_you_mean(choice, known)}"
 
 
 def _unknown_key(command: str, engine: Hydra, overrides: Sequence[str]) -> str | None:

@@ -26,15 +26,17 @@ def generate_ids(
     eos_id: int,
     finished: Finished = lambda row: False,
     first: int = 0,
+    numbers: Sequence[int] | None = None,
 ) -> Iterator[tuple[int, int]]:
     """(row, token) for every new token, rows in order within a step; EOS ends a row and is not among them.
 
     prompts: ids with BOS; only their last `limit` count. limit: tokens that the model looks back on. A row that grows
     beyond it is computed anew over its last `limit` tokens each time: T tokens of work for one. first: the number of
-    the first prompt, for its seed.
+    the first prompt, for its seed; numbers: of each of them, where they do not count on from it.
     """
     rows = [list(prompt[-limit:]) for prompt in prompts]
-    draws = [torch.Generator(device="cpu").manual_seed(config.seed + first + row) for row in range(len(rows))]
+    numbers = range(first, first + len(rows)) if numbers is None else numbers
+    draws = [torch.Generator(device="cpu").manual_seed(config.seed + number) for number in numbers]
     alive = list(range(len(rows)))
     seen = [list(prompt) for prompt in prompts]
     if not rows or config.max_new_tokens == 0:

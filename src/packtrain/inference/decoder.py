@@ -158,6 +158,26 @@ class Decoder(nn.Module):
         self.lengths = at + 1
         return self._logits(x[:, 0])
 
+    @torch.inference_mode()
+    def hidden(self, tokens: Tensor, positions: Tensor, mask: Tensor) -> Tensor:
+        """tokens, positions (B, T), mask (B, T, T), True where a token sees another → last layer's output (B, T, C).
+
+        Without a cache: sequences that share a beginning may stand in one row (`evaluation.tasks.packing`).
+        """
+        x = F.embedding(tokens, self.embedding)
+        rope = rope_table(positions, self.config.head_dim, self.config.rope_theta)
+        seen = torch.zeros(mask.shape, dtype=self.dtype, device=x.device).masked_fill_(~mask, -torch.inf)[:, None]
+        for layer in self.stack:
+            q, k, v = self._heads(layer, x, rope)
+            heads = F.scaled_dot_product_attention(q, k, v, attn_mask=seen, enable_gqa=k.shape[1] != q.shape[1])
+            x = self._leave(layer, x, heads)
+        return x
+
+    @torch.inference_mode()
+    def logits_of(self, hidden: Tensor) -> Tensor:
+        """What `hidden` gives, (…, C) → logits (…, V) fp32."""
+        return self._logits(hidden)
+
     def keep(self, rows: Tensor) -> None:
         """Drops all rows of the cache but `rows`: those that have not finished."""
         self.keys, self.values = self.keys[:, rows], self.values[:, rows]

@@ -51,8 +51,10 @@ def complete(
     config: GenerationConfig,
     say: Say | None = None,
     first: int = 0,
+    numbers: Sequence[int] | None = None,
 ) -> list[str]:
-    """The continuations of several prompts, drawn side by side. `first`: the number of the first one, for its seed."""
+    """The continuations of several prompts, drawn side by side. `first`: the number of the first one, for its seed;
+    `numbers`: those of all, where they do not count on from it."""
     limit = context_limit(model, config)
     prompt_ids = [tokenizer.encode(prompt) for prompt in prompts]
     warn_of_cut(prompt_ids, limit, say)
@@ -65,7 +67,9 @@ def complete(
         return first_of(config.stop, tokenizer.decode([*prompt_ids[row], *new[row]]), before) is not None
 
     started = [[tokenizer.bos_id, *ids] for ids in prompt_ids]
-    for row, token in generate_ids(decoder_of(model), started, config, limit, tokenizer.eos_id, finished, first):
+    for row, token in generate_ids(
+        decoder_of(model), started, config, limit, tokenizer.eos_id, finished, first, numbers
+    ):
         new[row].append(token)  # before the batch goes on and asks whether the row has finished
     return ["".join(stream(iter(new[row]), prompt_ids[row], tokenizer, config.stop)) for row in range(len(prompts))]
 

@@ -1,4 +1,7 @@
-"""packtrain evaluate: checkpoint + held-out shards → loss, bits per byte beside two baselines → evaluation.json"""
+"""packtrain evaluate: checkpoint + held-out shards → loss, bits per byte beside two baselines → evaluation.json
+
+With tasks= it asks the tasks instead: `jobs.evaluate_tasks`.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +9,8 @@ import json
 import os
 import sys
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from tqdm import tqdm
 
@@ -21,39 +23,20 @@ from packtrain.errors import Failure, UserError
 from packtrain.evaluation.comparison import compare
 from packtrain.evaluation.domain import Watch, evaluate_domain, scored_domains
 from packtrain.evaluation.held_out import Batch
+from packtrain.jobs import evaluate_tasks
+from packtrain.jobs.evaluate_job import EvaluateJob
 from packtrain.jobs.opening import load_tokenizer
-from packtrain.model.compute import DTYPES, Precision, pick_device
+from packtrain.model.compute import DTYPES, pick_device
 from packtrain.report.reading import read_run
 from packtrain.report.tables import evaluation_table
 
 
-@dataclass(frozen=True)
-class EvaluateJob:
-    """`packtrain evaluate`: score the held-out text of every domain with the model of `checkpoint`.
-
-    shards: a packed folder, None that of the run.  sequence_length: tokens in a window, None as in training.
-    output: None is evaluation.json in the run's folder.  overwrite: score again what was already scored.
-    """
-
-    checkpoint: str
-    shards: str | None = None
-    tokenizer: str | None = None
-    sequence_length: int | None = None
-    batch_size: int = 4
-    precision: Precision = "fp32"
-    device: str = "auto"
-    output: str | None = None
-    overwrite: bool = False
-
-    def __post_init__(self) -> None:
-        for name in ("batch_size", "sequence_length"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise UserError(f"{name}={value}: expected at least 1")
-
-
 def run(job: EvaluateJob) -> None:
     """Prints the table and writes evaluation.json. Raises `UserError` where tokenizer, shards and model mismatch."""
+    if job.tasks or job.task_file:
+        evaluate_tasks.run(job)
+        return
+    precision: Literal["fp32", "bf16"] = "bf16" if job.precision == "bf16" else "fp32"
     device = pick_device(job.device)
     checkpoint = resolve(job.checkpoint, say=say)
     run_dir = checkpoint.parent.parent
@@ -72,7 +55,7 @@ def run(job: EvaluateJob) -> None:
         "data_fingerprint": manifest.fingerprint,
         "tokenizer_fingerprint": manifest.tokenizer_fingerprint,
         "sequence_length": length,
-        "precision": job.precision,
+        "precision": precision,
     }
     output = Path(job.output) if job.output else run_dir / "evaluation.json"
     done = None if job.overwrite else earlier(output)
@@ -80,7 +63,7 @@ def run(job: EvaluateJob) -> None:
         print(f"{evaluation_table(done)}\n\n{output} is done: same checkpoint, same data (overwrite=true scores again)")
         return
     tokenizer = load_tokenizer(job.tokenizer, checkpoint, meta["tokenizer_fingerprint"])
-    model, _ = load_model(checkpoint, DTYPES[job.precision], device)
+    model, _ = load_model(checkpoint, DTYPES[precision], device)
     domains = scored_domains(manifest)
     if not domains:
         raise UserError(f"{pack} holds no held-out text; pack with held_out=0.05")

@@ -1,0 +1,112 @@
+"""a file as its authors publish it → raw rows, each with the place it stands at
+
+.jsonl .json .csv .tsv .parquet, each also under .gz (the table formats and .parquet apart); anything else is JSON
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import json
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from packtrain.errors import UserError
+
+Raw = dict[str, Any]
+LONGEST_FIELD = 10_000_000
+
+
+def read(path: Path, columns: tuple[str, ...] = ()) -> Iterator[tuple[str, Raw]]:
+    """(place, row) in the order of the file; the place is for messages: `FILE:12`.
+
+    Raises `UserError` for a file that cannot be read and for a malformed row, naming its line.
+    """
+    name = path.name.removesuffix(".gz")
+    if name.endswith(".parquet"):
+        yield from _parquet(path)
+        return
+    text = _text(path)
+    if name.endswith((".csv", ".tsv")):
+        yield from _table(path, text, "\t" if name.endswith(".tsv") else ",", columns)
+    elif name.endswith((".jsonl", ".ndjson")):
+        for number, line in enumerate(text.split("\n"), 1):
+            if line.strip():
+                yield f"{path.name}:{number}", _row(path, number, line)
+    else:
+        yield from _json(path, text)
+
+
+def _text(path: Path) -> str:
+    try:
+        data = path.read_bytes()
+        data = gzip.decompress(data) if path.name.endswith(".gz") else data
+        return data.decode("utf-8-sig")
+    except (OSError, EOFError, zlib.error) as error:
+        raise UserError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}; get it anew") from error
+    except UnicodeDecodeError as error:
+        line = data[: error.start].count(b"\n") + 1  # pyright: ignore[reportPossiblyUnboundVariable]
+        raise UserError(f"{path}:{line}: not UTF-8 text; get the file anew or mend the line") from error
+
+
+def _row(path: Path, number: int, line: str) -> Raw:
+    try:
+        row = json.loads(line)
+    except ValueError as error:
+        raise UserError(f"{path}:{number}: no JSON ({error}); mend or remove the line") from error
+    if not isinstance(row, dict):
+        raise UserError(f"{path}:{number}: expected an object {{…}}, found {type(row).__name__}; mend the line")
+    return row
+
+
+def _json(path: Path, text: str) -> Iterator[tuple[str, Raw]]:
+    """A list of objects, one object, or JSON lines under the name .json."""
+    try:
+        found = json.loads(text)
+    except ValueError:
+        for number, line in enumerate(text.split("\n"), 1):
+            if line.strip():
+                yield f"{path.name}:{number}", _row(path, number, line)
+        return
+    for number, row in enumerate(found if isinstance(found, list) else [found], 1):
+        if not isinstance(row, dict):
+            raise UserError(f"{path}: element {number} is no object {{…}}; mend the file")
+        yield f"{path.name}, element {number}", row
+
+
+def _table(path: Path, text: str, delimiter: str, columns: tuple[str, ...]) -> Iterator[tuple[str, Raw]]:
+    csv.field_size_limit(LONGEST_FIELD)
+    rows = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    names = list(columns)
+    try:
+        for row in rows:
+            if not row or row == list(columns):
+                continue
+            if not names:
+                names = row
+                continue
+            if len(row) != len(names):
+                raise UserError(
+                    f"{path}:{rows.line_num}: {len(row)} columns, expected {len(names)} ({', '.join(names)}); "
+                    "mend or remove the line"
+                )
+            yield f"{path.name}:{rows.line_num}", dict(zip(names, row, strict=True))
+    except csv.Error as error:
+        raise UserError(f"{path}:{rows.line_num}: {error}; mend or remove the line") from error
+
+
+def _parquet(path: Path) -> Iterator[tuple[str, Raw]]:
+    try:
+        import pyarrow as arrow
+        import pyarrow.parquet as parquet
+    except ImportError as error:
+        raise UserError(f"{path}: reading .parquet needs pyarrow: pip install 'packtrain[data]'") from error
+    try:
+        table = parquet.read_table(path)
+    except (OSError, arrow.ArrowException) as error:
+        raise UserError(f"{path}: no parquet file ({' '.join(str(error).split())}); get it anew") from error
+    for number, row in enumerate(table.to_pylist(), 1):
+        yield f"{path.name}, row {number}", row

@@ -1,0 +1,97 @@
+"""Item → requests → answers → what is kept of the item → figures; the registry of the ways to do so
+
+A way to score is a class in a module of this folder, one line in `SCORINGS`, and the YAML files that name it.
+"""
+
+from __future__ import annotations
+
+import importlib
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from packtrain import settings
+from packtrain.errors import UserError, did_you_mean
+from packtrain.evaluation.tasks.requests import Answer, Item, Request
+from packtrain.evaluation.tasks.spec import TaskSpec
+
+Kept = dict[str, Any]
+HERE = "packtrain.evaluation.tasks"
+SCORINGS = {  # name in a task's YAML → module:class, imported when it is needed
+    "choice": "choice:Choice",
+}
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A mean over `n` items and its standard error; None where nothing could be scored."""
+
+    value: float | None
+    stderr: float | None
+    n: int
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What a scoring may use beside its own options."""
+
+    data_dir: Path | None = None
+    allow_code_execution: bool = False
+    device: str = "cpu"
+    seed: int = 1
+    say: Callable[[str], None] = print
+
+
+class Scoring:
+    """The base of them all. Options: a frozen dataclass, what the YAML's `options` may hold. needs: fields that every
+    row must have."""
+
+    Options: Any = None
+    needs: tuple[str, ...] = ()
+
+    def __init__(self, name: str, spec: TaskSpec, around: Surroundings) -> None:
+        self.name, self.spec, self.around = name, spec, around
+        if self.Options is None and spec.options:
+            raise UserError(f"tasks.{name}.options: scoring '{spec.scoring}' has none")
+        self.options: Any = (
+            settings.build(self.Options, spec.options, f"tasks.{name}.options") if self.Options else None
+        )
+
+    def requests(self, item: Item) -> Sequence[Request]:
+        """What the model is asked about `item`."""
+        raise NotImplementedError
+
+    def score(self, item: Item, answers: Sequence[Answer]) -> Kept:
+        """What is kept of the item: plain values for JSON, enough for `figures`. Answers in the order of `requests`."""
+        raise NotImplementedError
+
+    def finish(self, items: list[Kept]) -> list[Kept]:
+        """Once, on rank 0, when all items are there: what needs a judge, a sandbox or a service."""
+        return items
+
+    def figures(self, items: Sequence[Kept]) -> dict[str, Figure]:
+        """name → figure; `spec.metric` is one of them."""
+        raise NotImplementedError
+
+
+def make(name: str, spec: TaskSpec, around: Surroundings) -> Scoring:
+    """The scoring that `spec` names. Raises `UserError` for one that there is not, or options it does not have."""
+    if spec.scoring not in SCORINGS:
+        raise UserError(f"tasks.{name}.scoring={spec.scoring}{did_you_mean(spec.scoring, SCORINGS)}")
+    module, _, cls = SCORINGS[spec.scoring].partition(":")
+    return getattr(importlib.import_module(f"{HERE}.{module}"), cls)(name, spec, around)
+
+
+def mean(values: Iterable[float | bool | None]) -> Figure:
+    """The mean of `values`, those missing (None) left out, with s / √n, s the standard deviation of a sample."""
+    found = [float(value) for value in values if value is not None]
+    n = len(found)
+    if not n:
+        return Figure(None, None, 0)
+    middle = math.fsum(found) / n
+    if n == 1:
+        return Figure(middle, None, 1)
+    variance = math.fsum((value - middle) ** 2 for value in found) / (n - 1)
+    return Figure(middle, math.sqrt(variance / n), n)

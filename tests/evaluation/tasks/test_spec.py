@@ -1,0 +1,114 @@
+"""A task is one YAML file: every one that is shipped is sound, and what a user gets wrong in one is said."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from packtrain.errors import UserError
+from packtrain.evaluation.tasks.data import load_data
+from packtrain.evaluation.tasks.runner import Prepared, prepare
+from packtrain.evaluation.tasks.scoring import Surroundings, make
+from packtrain.evaluation.tasks.spec import MODELS, TaskSpec, conf_tasks, load, load_file
+from packtrain.evaluation.tasks.template import Absent, fill
+from tests.evaluation.tasks.oracles import Oracle, ask
+
+NAMES = sorted(path.name[:-5] for path in conf_tasks().iterdir() if path.name.endswith(".yaml"))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_shipped_task_or_group_is_sound(name: str, tmp_path: Path) -> None:
+    for task, spec in load([name]).items():
+        make(task, spec, Surroundings())
+        assert all(set(values) <= {*MODELS} for values in spec.paper.values())
+        assert [s.url for s in spec.sources if s.path and not s.path.startswith("commonsense")] != [""]
+        with pytest.raises(UserError, match=f"task {task}: no .* below"):
+            load_data(task, spec.sources, tmp_path)
+
+
+def test_an_unknown_task_names_the_nearest() -> None:
+    with pytest.raises(UserError, match="did you mean 'openbookqa'"):
+        load(["openbokqa"])
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Callable[..., Prepared]:
+    """A user's own task: rows written to a file, its YAML beside it."""
+
+    def made(rows: list[Any] | str, limit: int | None = None, **changes: Any) -> Prepared:
+        text = rows if isinstance(rows, str) else "".join(json.dumps(row) + "\n" for row in rows)
+        (tmp_path / "rows.jsonl").write_text(text)
+        values = {
+            "scoring": "choice", "metric": "acc", "prompt": "Q: {question}\nA:", "answer": " {choice}",
+            "sources": [{"path": "rows.jsonl"}], **changes,
+        }  # fmt: skip
+        (tmp_path / "mine.yaml").write_text(yaml.safe_dump(values))
+        spec = load_file(tmp_path / "mine.yaml")["mine"]
+        return prepare("mine", spec, Surroundings(data_dir=tmp_path), limit)[0]
+
+    return made
+
+
+ROW = {"question": "two and two?", "choices": ["four", "a large number"], "gold": 0}
+
+
+def test_a_users_own_task_is_one_yaml_file(own: Callable[..., Prepared]) -> None:
+    task = own([ROW])
+    assert task.items[0].context == "Q: two and two?\nA:"
+    found = ask(task, Oracle(likes=lambda request: float(request.continuation == " four")))
+    assert found.figures["acc"].value == 1.0 and found.name == "mine"
+
+
+@pytest.mark.parametrize(
+    ("rows", "changes", "message"),
+    [
+        ('{"question": 1\n', {}, r"rows\.jsonl:1: no JSON"),
+        (json.dumps(ROW) + "\n[1]\n", {}, r"rows\.jsonl:2: expected an object"),
+        ("", {}, "holds no row"),
+        ([ROW, {"question": "?"}], {}, r"rows\.jsonl:2 has no 'choices'|'choices'"),
+        ([{**ROW, "gold": 2}], {}, r"rows\.jsonl:1: gold=2 is none of the 2 choices"),
+        ([{**ROW, "choices": ["one"]}], {}, "'choices' is no list of two or more"),
+        ([ROW, ROW], {"shots": [5]}, r"shots=5, but there are 1 examples.*tasks\.mine\.shots=\[1\]"),
+        ([ROW], {"prompt": "{passage}"}, r"rows\.jsonl:1 has no 'passage', which a template names"),
+        ([ROW], {"sources": [{"path": "other.jsonl", "url": "https://example.org"}]}, "get it from https://example.org"),
+        ([ROW], {"promt": "x"}, "did you mean 'prompt'"),
+        ([ROW], {"scoring": "choise"}, "did you mean 'choice'"),
+        ([ROW], {"options": {"unconditionl": "x"}}, "did you mean 'unconditional'"),
+        ([ROW], {"prompt": "{question|upper}"}, "unknown filter 'upper'"),
+        ([ROW], {"shots": [-1]}, "expected numbers of examples"),
+    ],
+)  # fmt: skip
+def test_bad_input_is_one_line(own: Callable[..., Prepared], rows: Any, changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError, match=message) as error:
+        own(rows, **changes)
+    assert "\n" not in str(error.value)
+
+
+def test_examples_never_hold_the_item_itself(own: Callable[..., Prepared]) -> None:
+    rows = [{"question": f"q{i}", "choices": ["x", "y"], "gold": 0} for i in range(4)]
+    for draw in ("first", "random"):
+        task = own(rows, shots=[3], draw=draw)
+        for item in task.items:
+            assert item.context.count(item.row["question"]) == 1 and item.context.count("Q: ") == 4
+
+
+def test_limit_takes_items_evenly_spaced_under_their_own_numbers(own: Callable[..., Prepared]) -> None:
+    rows = [{"question": f"q{i}", "choices": ["x", "y"], "gold": 0} for i in range(10)]
+    assert [item.index for item in own(rows, limit=3).items] == [0, 3, 6]
+
+
+def test_a_template_shows_and_does_nothing_else() -> None:
+    row = {"a": {"b": ["x", "y"]}, "c": "under_score"}
+    assert fill("{{{a.b.1}}} {c|spaces}", row) == "{y} under score"
+    with pytest.raises(Absent):
+        fill("{a.__class__}", row)
+
+
+def test_a_spec_needs_an_answer_for_examples() -> None:
+    with pytest.raises(UserError, match="needs `answer`"):
+        TaskSpec("choice", load(["piqa"])["piqa"].sources, "{question}", "acc", shots=(5,))
