@@ -10,7 +10,7 @@ from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-from packtrain.training.loggers import Rewindable
+from packtrain.training.loggers import Finishing, Rewindable
 
 
 class Meter(Callback):
@@ -57,3 +57,9 @@ class RunLog(Callback):
         for logger in trainer.loggers:
             if isinstance(logger, Rewindable):
                 logger.flush()
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        module: Any = pl_module
+        for logger in trainer.loggers:
+            if isinstance(logger, Finishing) and trainer.global_step == module.steps.total:
+                logger.finish()

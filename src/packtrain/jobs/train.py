@@ -183,6 +183,7 @@ def _fit(
     for logger in loggers:
         if isinstance(logger, Rewindable):
             logger.rewind(begin)
+        logger.log_hyperparams(_record(job, setup))
     _announce(job, setup, begin, engine.describe(device), parallel)
 
     model = _build(job, setup, engine, device, parallel, new=checkpoint is None)

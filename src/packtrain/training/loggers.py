@@ -12,6 +12,15 @@ from typing import Any, Protocol, runtime_checkable
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.loggers import TensorBoardLogger as LightningTensorBoard
 
+from packtrain.training import dashboard
+
+
+@runtime_checkable
+class Finishing(Protocol):
+    """A logger that wants to be told when a run has trained to its end."""
+
+    def finish(self) -> None: ...
+
 
 @runtime_checkable
 class Rewindable(Protocol):
@@ -77,9 +86,12 @@ class CsvLogger(Logger):
 
 
 class TensorBoardLogger(LightningTensorBoard):
-    """Events straight in the run folder; `train/loss` stands against steps and, as `…_vs_tokens`, against tokens."""
+    """Events straight in the run folder; what is charted stands against steps and, as `…_vs_tokens`, against tokens.
 
-    VS_TOKENS = ("train/loss", "val/loss")
+    With a run's configuration come its row of the HPARAMS table and the layout of the CUSTOM SCALARS page.
+    """
+
+    VS_TOKENS = ("train/", "val/loss", "throughput/", "carbon/")
 
     def __init__(self, run_dir: str, **kwargs: Any) -> None:
         super().__init__(save_dir=run_dir, name="", version="", default_hp_metric=False, **kwargs)
@@ -88,7 +100,20 @@ class TensorBoardLogger(LightningTensorBoard):
         super().log_metrics(dict(metrics), step)
         for key, value in metrics.items():
             if key.startswith(self.VS_TOKENS) and "tokens" in metrics:
-                self.experiment.add_scalar(f"{key}_vs_tokens", value, int(metrics["tokens"]))
+                self.experiment.add_scalar(f"{key}{dashboard.VS_TOKENS}", value, int(metrics["tokens"]))
+
+    def log_hyperparams(self, params: dict[str, Any] | Namespace, *args: Any, **kwargs: Any) -> None:
+        """`params` is the configuration, as config.yaml holds it."""
+        config = params if isinstance(params, dict) else vars(params)
+        layout = dashboard.layout_summary((config.get("data") or {}).get("weights") or ())
+        for summary in (layout, *dashboard.hparams_summaries(config, Path(self.log_dir))):
+            self._write(summary)
+
+    def finish(self) -> None:
+        self._write(dashboard.session_end())
+
+    def _write(self, summary: Any) -> None:
+        self.experiment._get_file_writer().add_summary(summary)  # SummaryWriter has no public way for these
 
     def flush(self) -> None:
         self.experiment.flush()
