@@ -3,7 +3,8 @@
 #
 # Needs:   data/python/shards, made by recipes/quickstart.sh.
 # Costs:   about half an hour on two CPU cores; each size trains with the peak learning rate of its own YAML.
-# You see: runs/sizes/model=1m and runs/sizes/model=5m, then one page that compares them: runs/report.html.
+# You see: runs/sizes/model=1m and runs/sizes/model=5m, then one page that compares them, by tokens and by FLOPs, with the
+#          energy of both and its sum: runs/sizes/report.html; its pictures in runs/sizes/figures/.
 # Again:   a member that is finished says so; one that was stopped goes on.
 set -eu
 

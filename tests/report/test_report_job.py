@@ -74,12 +74,13 @@ def test_the_figures_appear_on_the_page_and_on_the_screen(runs_dir: Path, capsys
             assert expected in text
     assert "def main(self) -> None:" in screen
     assert "return &lt;self&gt; &amp; &#x27;x&#x27;" in html
-    assert (runs_dir / "quickstart" / "loss.png").read_bytes().startswith(b"\x89PNG")
+    assert (runs_dir / "quickstart" / "figures" / "loss.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_the_same_run_gives_the_same_bytes(runs_dir: Path) -> None:
-    first = report(runs_dir, "quickstart"), (runs_dir / "quickstart" / "loss.png").read_bytes()
-    assert (report(runs_dir, "quickstart"), (runs_dir / "quickstart" / "loss.png").read_bytes()) == first
+    png = runs_dir / "quickstart" / "figures" / "loss.png"
+    first = report(runs_dir, "quickstart"), png.read_bytes()
+    assert (report(runs_dir, "quickstart"), png.read_bytes()) == first
 
 
 def test_missing_pieces_are_said_with_the_command_that_makes_them(
@@ -109,14 +110,16 @@ def test_unknown_mfu_is_said_not_guessed(runs_dir: Path, capsys: pytest.CaptureF
 def test_several_runs_are_compared_on_one_page(runs_dir: Path, add_run: Callable[[Path], Path]) -> None:
     add_run(runs_dir / "other")
     html = report(runs_dir, "quickstart", "other")
-    assert html.count("<svg") == 3 and "2 runs compared" in html
+    assert "2 runs compared" in html
+    assert html.count("<svg") == 3 + 2, "losses, domains, FLOPs of both; and each one's own"
+    assert {path.name for path in (runs_dir / "figures").iterdir()} == {"loss.png", "domains.png", "flops.png"}
 
 
 def test_the_folder_of_a_sweep_stands_for_its_members(runs_dir: Path, add_run: Callable[[Path], Path]) -> None:
     add_run(runs_dir / "sweep" / "model=1m")
     add_run(runs_dir / "sweep" / "model=5m")
     run(ReportJob(runs="sweep", runs_dir=str(runs_dir)))
-    html = (runs_dir / "report.html").read_text()
+    html = (runs_dir / "sweep" / "report.html").read_text()
     assert "model=1m" in html and "model=5m" in html
 
 

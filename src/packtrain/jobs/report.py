@@ -1,4 +1,4 @@
-"""packtrain report: run folders → the short summary on the screen, loss.png, report.html; or documents → one page"""
+"""packtrain report: run folders → a summary on the screen, report.html, figures/*.png; or documents → one page"""
 
 from __future__ import annotations
 
@@ -9,11 +9,14 @@ from pathlib import Path
 from typing import Literal
 
 from packtrain.errors import UserError
-from packtrain.report import data_page, data_reading, figures, tables
-from packtrain.report.page import page
+from packtrain.report import data_page, data_reading, tables
+from packtrain.report.figures import inline_svg, save_png
+from packtrain.report.page import Drawn, page
+from packtrain.report.pictures import loss_picture, pictures
 from packtrain.report.reading import RunData, find_runs, known_runs, read_run
 
 SAMPLE_LINES = 12
+FIGURES = "figures"  # the folder of pictures beside the page
 DOCUMENTS = "data/documents"  # where prepare writes unless told otherwise
 
 
@@ -24,7 +27,8 @@ class ReportJob:
     documents: folders that `prepare` made, or that hold such.
     action: data is the page on documents, by default those in data/documents.
 
-    output: the page (default: report.html in the folder).
+    output: the page (default: report.html in the run's folder, of several in the folder that holds them); the pictures
+    lie beside it in figures/.
     """
 
     runs: str | tuple[str, ...] | None = None
@@ -46,17 +50,29 @@ def run(job: ReportJob) -> None:
         known = known_runs(Path(job.runs_dir))
         raise UserError(f"which run? give runs=NAME; known: {', '.join(known) or f'none in {job.runs_dir} yet'}")
     runs = [read_run(path) for path in find_runs(names, job.runs_dir)]
-    folder = runs[0].path if len(runs) == 1 else Path(job.runs_dir)
+    folder = runs[0].path if len(runs) == 1 else common_folder([one.path for one in runs], Path(job.runs_dir))
     output = Path(job.output) if job.output else folder / "report.html"
-    drawn, notes = draw(runs, output.parent / "loss.png")
-    write(output, page(runs, drawn, notes))
+    called = [one.name if len(runs) == 1 else display_name(one.path, folder) for one in runs]
+    together, each, notes = draw(runs, called, output.parent / FIGURES)
+    write(output, page(runs, called, together, each, notes))
     for one in runs:
         print("\n".join(summary(one)) + "\n")
     if len(runs) > 1:
-        print(tables.comparison_table(runs) + "\n")
+        print(tables.comparison_table(runs, called) + "\n")
     for note in notes:
         print(note)
+    if together:
+        print(f"pictures    {output.parent / FIGURES}")
     print(f"page        {output}")
+
+
+def common_folder(paths: Sequence[Path], runs_dir: Path) -> Path:
+    """The folder of a sweep where all are its members, else `runs_dir`."""
+    return paths[0].parent if len({path.parent.resolve() for path in paths}) == 1 else runs_dir
+
+
+def display_name(path: Path, folder: Path) -> str:
+    return str(path.relative_to(folder)) if path.is_relative_to(folder) else str(path)
 
 
 def about_documents(folders: Sequence[str], output: str | None) -> None:
@@ -69,17 +85,20 @@ def about_documents(folders: Sequence[str], output: str | None) -> None:
     print(f"page        {path}")
 
 
-def draw(runs: Sequence[RunData], png: Path) -> tuple[list[str], list[str]]:
-    """The page's figures as SVG, and sentences about those that could not be drawn; the first is kept as `png` too."""
-    wanted = [*([runs] if len(runs) > 1 else []), *([one] for one in runs)]
+def draw(
+    runs: Sequence[RunData], names: Sequence[str], folder: Path
+) -> tuple[list[Drawn], list[Drawn | None], list[str]]:
+    """The pictures of all runs, kept in `folder` too; with several runs each one's losses; sentences on what failed."""
     try:
-        made = [figures.loss_figure(group) for group in wanted]
+        found = pictures(runs, names)
+        own = [loss_picture(one) for one in runs] if len(runs) > 1 else []
     except UserError as error:  # a report without matplotlib is still a report
-        return [], [str(error)]
-    png.parent.mkdir(parents=True, exist_ok=True)
-    if made[0] is not None:
-        figures.save_png(made[0], png)
-    return [figures.inline_svg(figure) if figure is not None else "" for figure in made], []
+        return [], [None] * len(runs), [str(error)]
+    for picture in found:
+        folder.mkdir(parents=True, exist_ok=True)
+        save_png(picture.figure, folder / f"{picture.name}.png")
+    each = [Drawn(p.title, inline_svg(p.figure, f"{p.title} {n}")) if p.figure else None for n, p in enumerate(own)]
+    return [Drawn(p.title, inline_svg(p.figure, p.title)) for p in found], each or [None] * len(runs), []
 
 
 def summary(one: RunData) -> list[str]:

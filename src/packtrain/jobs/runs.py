@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from packtrain.errors import UserError, did_you_mean
+from packtrain.report.differences import differing
 from packtrain.report.reading import RunData, find_runs, known_runs, read_run
 
 CHECKPOINTS = "checkpoints"
@@ -108,14 +109,11 @@ def figures(data: RunData) -> dict[str, Any]:
 
 def comparison(runs: Sequence[RunData], runs_dir: Path) -> dict[str, dict[str, list[Any]]]:
     """{"settings": {key: a value for each run}, "figures": …}; of the settings only those that differ."""
-    flat = [flatten(run.config) for run in runs]
-    keys = sorted({key for settings in flat for key in settings})
-    settings = {key: [one.get(key) for one in flat] for key in keys}
     last = [figures(run) for run in runs]
     rows = dict.fromkeys(key for one in last for key in one)
     return {
         "runs": {"name": [display_name(run.path, runs_dir) for run in runs]},
-        "settings": {key: values for key, values in settings.items() if any(value != values[0] for value in values)},
+        "settings": differing([run.config for run in runs]),
         "figures": {key: [one.get(key) for one in last] for key in rows},
     }
 
@@ -179,14 +177,6 @@ def show(value: Any) -> str:
 
 def display_name(path: Path, runs_dir: Path) -> str:
     return str(path.relative_to(runs_dir)) if path.is_relative_to(runs_dir) else str(path)
-
-
-def flatten(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """{"a": {"b": 1}} → {"a.b": 1}"""
-    flat: dict[str, Any] = {}
-    for key, value in settings.items():
-        flat.update(flatten(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value})
-    return flat
 
 
 def folder_bytes(folder: Path) -> int:

@@ -40,6 +40,7 @@ from packtrain.training.parallel import Parallel
 from packtrain.training.schedule import OptimConfig
 from packtrain.training.setup import Setup, prepare
 from packtrain.training.trainer import build_trainer
+from packtrain.training.versions import note_start
 
 
 @dataclass(frozen=True)
@@ -179,10 +180,13 @@ def _fit(
     run_dir, total, world = Path(job.run_dir), setup.steps.total, parallel.world
     checkpoint = world.on_first(lambda: _resume_from(job, run_dir))
     begin = read_meta(checkpoint)["step"] if checkpoint else 0
+    if world.first:
+        note_start(run_dir, begin, torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu")
     loggers = list(job.loggers.values()) if world.first else []
     for logger in loggers:
         if isinstance(logger, Rewindable):
             logger.rewind(begin)
+    for logger in loggers:
         logger.log_hyperparams(_record(job, setup))
     _announce(job, setup, begin, engine.describe(device), parallel)
 

@@ -1,4 +1,4 @@
-"""curves of one run or several → matplotlib → PNG for the folder and the README, SVG for the page
+"""curves, shares → matplotlib → PNG for papers, SVG for the page
 
 matplotlib is the extra `report`; it is imported when a figure is drawn, so that the rest of the report does without.
 """
@@ -11,60 +11,86 @@ from pathlib import Path
 from typing import Any
 
 from packtrain.errors import UserError
-from packtrain.report.reading import RunData
 
 COLOURS = ("#2f7ed8", "#e07b39", "#3a9d6a", "#9b59b6", "#c0504d", "#8a8d00", "#17a2b8")
 INK = "#777788"  # readable on white and on black alike; in the SVG it becomes the page's own text colour
+SIZE = (5.2, 3.3)  # inches: letters that are still read when a phone shows the picture on 360 pixels
+MOST_POINTS = 600  # of a curve in a picture
 Curve = Sequence[tuple[float, float]]
 
 
-def loss_figure(runs: Sequence[RunData]) -> Any:
-    """Loss against tokens. One run: its training loss and each domain's held-out loss; several: a colour for each run.
+def chart(
+    panels: Mapping[str, Mapping[str, Curve]],
+    x_label: str = "tokens",
+    y_label: str = "loss (nats per token)",
+    raw: Mapping[str, Curve] | None = None,
+    from_zero: bool = False,
+    log_x: bool = False,
+) -> Any:
+    """A matplotlib Figure of one panel, or of several with the same axes, two beside each other.
 
-    Raises `UserError` where matplotlib is missing; returns None where no run has a curve yet.
+    `panels`: title → label → (x, y); the same label has the same colour in each. `raw` are thin curves behind those of
+    the same label. None where nothing has two points. Raises `UserError` where matplotlib is missing.
     """
-    curves = one_run(runs[0]) if len(runs) == 1 else several(runs)
-    if not any(len(points) > 1 for points in curves.values()):
+    panels = {title: {k: c for k, c in curves.items() if len(c) > 1} for title, curves in panels.items()}
+    panels = {title: curves for title, curves in panels.items() if curves}
+    if not panels:
         return None
-    return draw(curves)
+    rows = (len(panels) + 1) // 2
+    figure = _figure(SIZE if len(panels) == 1 else (SIZE[0], max(SIZE[1], 1.9 * rows + 0.5)))
+    grid = figure.subplots(rows, min(2, len(panels)), sharex=True, sharey=True, squeeze=False)
+    cells = list(grid.flat)
+    labels = list(dict.fromkeys(label for curves in panels.values() for label in curves))
+    most = max(x for curves in panels.values() for points in curves.values() for x, _ in points)
+    scale, unit = (1.0, "") if log_x else scale_of(most)
+    for axes, (title, curves) in zip(cells, panels.items(), strict=False):
+        for label, points in curves.items():
+            colour = INK if label == "training" else COLOURS[labels.index(label) % len(COLOURS)]
+            if raw and label in raw:
+                axes.plot(*_xy(raw[label], scale), color=colour, linewidth=0.6, alpha=0.3)
+            marker = "o" if len(points) <= 40 else ""
+            axes.plot(*_xy(points, scale), color=colour, linewidth=1.5, marker=marker, markersize=3, label=label)
+        if title:
+            axes.set_title(title, color=INK, fontsize=9)
+        if log_x:
+            axes.set_xscale("log")
+        if from_zero:
+            axes.set_ylim(bottom=0)
+        _plain(axes)
+    for axes in cells[len(panels) :]:
+        axes.remove()
+    figure.supxlabel(f"{x_label}{unit}", color=INK, fontsize=10)
+    figure.supylabel(y_label, color=INK, fontsize=10)
+    _legend(figure, cells[0] if len(panels) == 1 else None, labels)
+    return figure
 
 
-def one_run(run: RunData) -> dict[str, Curve]:
-    return {"train": run.curve("train/loss"), **{f"held out: {k}": v for k, v in run.held_out_curves().items()}}
-
-
-def several(runs: Sequence[RunData]) -> dict[str, Curve]:
-    return {run.name: smooth(run.curve("train/loss")) for run in runs}
-
-
-def draw(curves: Mapping[str, Curve]) -> Any:
-    """A matplotlib Figure, 7.5 × 4.2 inches; the curve `train` is thin and grey behind its own running mean."""
-    try:
-        from matplotlib.figure import Figure  # Figure alone draws with Agg: no display, no global state
-    except ImportError:
-        raise UserError("figures need matplotlib: pip install 'packtrain[report]'") from None
-    figure = Figure(figsize=(7.5, 4.2), layout="constrained")
-    axes = figure.add_subplot()
-    scale, unit = scale_of(max((x for points in curves.values() for x, _ in points), default=0.0))
-    colours = iter(COLOURS * (1 + len(curves) // len(COLOURS)))
-    for label, points in curves.items():
-        if not points:
-            continue
-        x, y = [tokens / scale for tokens, _ in points], [value for _, value in points]
-        if label == "train":
-            axes.plot(x, y, color=INK, linewidth=0.7, alpha=0.35)
-            axes.plot(x, [value for _, value in smooth(points)], color=INK, linewidth=1.6, label="train")
-        else:
-            marker = "o" if len(x) <= 60 and label.startswith("held out") else ""
-            axes.plot(x, y, color=next(colours), linewidth=1.6, marker=marker, markersize=3.5, label=label)
-    axes.set_xlabel(f"tokens{unit}", color=INK)
-    axes.set_ylabel("loss (nats per token)", color=INK)
-    axes.tick_params(colors=INK)
-    axes.grid(color=INK, alpha=0.2, linewidth=0.6)
-    for side, spine in axes.spines.items():
-        spine.set_visible(side in ("left", "bottom"))
-        spine.set_color(INK)
-    axes.legend(frameon=False, labelcolor=INK)
+def shares(parts: Mapping[str, Mapping[str, float]]) -> Any:
+    """One bar a run, cut into its parts in percent: run → part → seconds. None where no run has any."""
+    parts = {run: seconds for run, seconds in parts.items() if sum(seconds.values()) > 0}
+    if not parts:
+        return None
+    figure = _figure((SIZE[0], 1.6 + 0.4 * len(parts)))
+    axes = figure.subplots()
+    labels = list(dict.fromkeys(part for seconds in parts.values() for part in seconds))
+    for number, seconds in enumerate(parts.values()):
+        left, whole = 0.0, sum(seconds.values())
+        for part, value in seconds.items():
+            share = 100 * value / whole
+            colour = COLOURS[labels.index(part) % len(COLOURS)]
+            axes.barh(number, share, left=left, color=colour, label=part if number == 0 else None)
+            if share >= 8:
+                axes.text(
+                    left + share / 2, number, f"{share:.0f} %", ha="center", va="center", color="#ffffff", fontsize=8
+                )
+            left += share
+    axes.set_yticks(range(len(parts)), list(parts))
+    axes.invert_yaxis()
+    axes.set_xlim(0, 100)
+    axes.set_xlabel("% of the time", color=INK)
+    _plain(axes)
+    axes.grid(visible=False)
+    _legend(figure, None, labels)
     return figure
 
 
@@ -77,7 +103,7 @@ def smooth(points: Curve, share: float = 0.02) -> Curve:
 
 
 def scale_of(most: float) -> tuple[float, str]:
-    """The divisor and the word for an axis that ends at `most` tokens."""
+    """The divisor and the word for an axis that ends at `most`."""
     for scale, unit in ((1e12, " (trillions)"), (1e9, " (billions)"), (1e6, " (millions)"), (1e3, " (thousands)")):
         if most >= scale:
             return scale, unit
@@ -85,20 +111,56 @@ def scale_of(most: float) -> tuple[float, str]:
 
 
 def save_png(figure: Any, path: Path) -> None:
-    """White ground, 150 dots per inch; the same figure gives the same bytes."""
+    """White ground, 220 dots per inch; the same figure gives the same bytes."""
     temporary = path.with_name(path.name + ".part")
-    figure.savefig(temporary, format="png", dpi=150, facecolor="white", metadata={"Software": None})
+    figure.savefig(temporary, format="png", dpi=220, facecolor="white", metadata={"Software": None})
     temporary.replace(path)
 
 
-def inline_svg(figure: Any) -> str:
+def inline_svg(figure: Any, title: str) -> str:
     """An <svg> element to stand inside a page: transparent, in the page's own ink, nothing to load from elsewhere."""
     from matplotlib import rc_context
 
     drawn = io.StringIO()
     nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
-    with rc_context({"svg.fonttype": "none", "svg.hashsalt": "packtrain", "font.family": "sans-serif"}):
+    with rc_context({"svg.fonttype": "none", "svg.hashsalt": f"packtrain {title}", "font.family": "sans-serif"}):
         figure.savefig(drawn, format="svg", transparent=True, metadata=nothing)
     svg = drawn.getvalue()
     svg = svg[svg.index("<svg") :].replace(INK, "currentColor")
-    return svg.replace("<svg ", '<svg role="img" aria-label="loss against tokens" ', 1)
+    return svg.replace("<svg ", f'<svg role="img" aria-label="{title}" ', 1)
+
+
+def _figure(size: tuple[float, float]) -> Any:
+    try:
+        from matplotlib.figure import Figure  # Figure alone draws with Agg: no display, no global state
+    except ImportError:
+        raise UserError("figures need matplotlib: pip install 'packtrain[report]'") from None
+    return Figure(figsize=size, layout="constrained")
+
+
+def _xy(points: Curve, scale: float) -> tuple[list[float], list[float]]:
+    """Two lists, thinned evenly to `MOST_POINTS`, the last point kept."""
+    stride = -(-len(points) // MOST_POINTS)
+    kept = [*points[:-1][::stride], points[-1]]
+    return [x / scale for x, _ in kept], [y for _, y in kept]
+
+
+def _plain(axes: Any) -> None:
+    """No frame, thin lines behind, everything in the page's ink."""
+    axes.tick_params(colors=INK, labelsize=9)
+    axes.grid(color=INK, alpha=0.2, linewidth=0.6)
+    for side, spine in axes.spines.items():
+        spine.set_visible(side in ("left", "bottom"))
+        spine.set_color(INK)
+
+
+def _legend(figure: Any, axes: Any | None, labels: Sequence[str]) -> None:
+    """Inside the only panel where there is room, else below the panels."""
+    if axes is not None and 1 < len(labels) <= 5:
+        axes.legend(frameon=False, labelcolor=INK, fontsize=9)
+    elif len(labels) > 1:
+        handles: dict[str, Any] = {}
+        for one in figure.axes:
+            handles |= {label: handle for handle, label in zip(*one.get_legend_handles_labels(), strict=True)}
+        figure.legend(handles.values(), handles, loc="outside lower center", ncols=3, frameon=False, labelcolor=INK,
+                      fontsize=9)  # fmt: skip

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from html import escape
+from shlex import quote
 
 import yaml
 
-from packtrain.report import tables
+from packtrain.report import sections, tables
 from packtrain.report.reading import RunData
 
 STYLE = """
@@ -16,34 +18,61 @@ STYLE = """
   :root { --ink: #e5e6ee; --soft: #9a9db0; --line: #343748; --ground: #14151c; --box: #1d1f2a }
 }
 * { box-sizing: border-box }
-body { margin: 0 auto; padding: 1.5rem 1rem 4rem; max-width: 56rem; background: var(--ground); color: var(--ink);
+body { margin: 0 auto; padding: 1.5rem 1rem 4rem; max-width: 68rem; background: var(--ground); color: var(--ink);
        font: 16px/1.55 system-ui, sans-serif }
+h1, h2, h3, p { overflow-wrap: anywhere }
 h1 { font-size: 1.5rem } h2 { font-size: 1.15rem; margin-top: 2.5rem } h3 { font-size: 1rem }
 .wide { overflow-x: auto }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: .92rem }
 th, td { padding: .35rem .8rem; border-bottom: 1px solid var(--line); text-align: right; white-space: nowrap }
 th { color: var(--soft); font-weight: 500 } th:first-child, td:first-child, .words { text-align: left }
-figure { margin: 1rem 0; color: var(--soft) } svg { max-width: 100%; height: auto }
+.long { white-space: normal; overflow-wrap: anywhere }
+.gallery { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 26rem), 1fr)); gap: 1rem 2rem;
+           margin: 1.5rem 0; align-items: end }
+figure { margin: 0; color: var(--soft) } figcaption { font-size: .92rem }
+svg { width: 100%; max-width: 42rem; height: auto }
 pre { background: var(--box); padding: .8rem 1rem; border-radius: .5rem; overflow-x: auto; white-space: pre-wrap;
       overflow-wrap: anywhere; font-size: .85rem }
 .soft { color: var(--soft) } details { margin: 1rem 0 }
 """
 
 
-def page(runs: Sequence[RunData], figures: Sequence[str], notes: Sequence[str] = ()) -> str:
-    """The whole document. `figures` are inline <svg> elements, one for each run (or '' where there is none), and with
-    several runs one more, first, that compares them. `notes` are sentences about what could not be shown.
-    """
-    title = runs[0].name if len(runs) == 1 else f"{len(runs)} runs compared"
-    together, each = (figures[: -len(runs)], figures[-len(runs) :]) if figures else ((), [""] * len(runs))
+@dataclass(frozen=True)
+class Drawn:
+    """One picture as it stands in the page: its words, and an inline <svg>."""
+
+    title: str
+    svg: str
+
+
+def page(
+    runs: Sequence[RunData],
+    names: Sequence[str],
+    together: Sequence[Drawn],
+    each: Sequence[Drawn | None],
+    notes: Sequence[str] = (),
+) -> str:
+    """The whole document. `together` are the pictures of all runs, `each` one of each run where there are several.
+
+    `notes` are sentences about what could not be shown.
+    """  # fmt: skip
+    one = len(runs) == 1
+    title = names[0] if one else f"{len(runs)} runs compared"
     parts = [f"<h1>packtrain · {escape(title)}</h1>", *(f'<p class="soft">{escape(note)}</p>' for note in notes)]
-    if len(runs) > 1:
-        parts += [
-            table(tables.COMPARISON_HEADERS, tables.comparison_rows(runs)),
-            *(part for drawn in together for part in figure(drawn)),
-        ]
-    for run, drawn in zip(runs, each, strict=True):
-        parts += run_section(run, drawn, heading=len(runs) > 1)
+    if one:
+        parts += results(runs[0])
+    else:
+        parts.append(table(tables.COMPARISON_HEADERS, tables.comparison_rows(runs, names)))
+    parts += gallery(together)
+    parts += block("Energy and carbon", sections.energy(runs, names), words=(8,), after=sections.PAPER_FORMULA)
+    if one:
+        parts += details(runs[0])
+    else:
+        wide = range(1, 1 + len(runs))
+        parts += block("Settings that differ", sections.differences(runs, names), words=wide)
+        for run, name, drawn in zip(runs, names, each, strict=True):
+            parts += [f"<h2>{escape(name)}</h2>", *results(run), *gallery([drawn] if drawn else []), *details(run)]
+    parts += block("Exact versions", sections.versions(runs, names), words=range(1, 1 + len(runs)))
     body = "\n".join(parts)
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">\n'
@@ -52,13 +81,11 @@ def page(runs: Sequence[RunData], figures: Sequence[str], notes: Sequence[str] =
     )
 
 
-def run_section(run: RunData, drawn: str, heading: bool) -> list[str]:
-    """What was trained, how well, at what cost, and what it writes."""
-    parts = [f"<h2>{escape(run.name)}</h2>"] if heading else []
-    parts += [f'<p class="soft">{escape(sentence)}</p>' for sentence in run.missing]
+def results(run: RunData) -> list[str]:
+    """What was trained and how well, and what is missing."""
+    parts = [f'<p class="soft">{escape(sentence)}</p>' for sentence in run.missing]
     if lines := tables.summary_lines(run):
-        rows = "".join(f'<tr><td>{escape(k)}</td><td class="words">{escape(v)}</td></tr>' for k, v in lines)
-        parts.append(f'<div class="wide"><table>{rows}</table></div>')
+        parts.append(pairs(lines))
     if run.evaluation:
         parts += [
             "<h3>Held-out text, bits per byte beside two baselines</h3>",
@@ -66,24 +93,54 @@ def run_section(run: RunData, drawn: str, heading: bool) -> list[str]:
             '<p class="soft">unigram: entropy of the text’s own token frequencies; xz -9: the compressor on the same '
             "text. Lower is better.</p>",
         ]
-    parts += figure(drawn)
+    return parts
+
+
+def details(run: RunData) -> list[str]:
+    """What it read, where its loss leapt, what it writes, and how it was set up."""
+    parts = block("The mixture it was trained on", sections.mixture(run), level=3)
+    if run.spikes:
+        parts.append(f"<h3>{len(run.spikes)} loss spike{'s' if len(run.spikes) > 1 else ''}</h3>")
+    for spike in run.spikes:
+        head = f"step {sections.setting(spike.get('step'))}"
+        parts.append(f"<details><summary>{escape(head)}</summary>{pairs(sections.spike_lines(spike))}</details>")
     if run.sample is not None:
         parts += ["<h3>A sample of generated text</h3>", f"<pre>{escape(run.sample)}</pre>"]
     settings = yaml.safe_dump(run.config, sort_keys=False, allow_unicode=True)
     parts.append(f"<details><summary>The whole configuration</summary><pre>{escape(settings)}</pre></details>")
-    parts.append(f"<h3>Curves</h3><pre>tensorboard --logdir {escape(str(run.path))}</pre>")
+    parts.append(f"<h3>Curves</h3><pre>tensorboard --logdir {escape(quote(str(run.path)))}</pre>")
     return parts
 
 
-def table(headers: Sequence[str], rows: Sequence[Sequence[str]], words: Sequence[int] = ()) -> str:
+def block(title: str, made: sections.Table, words: Iterable[int] = (), after: str = "", level: int = 2) -> list[str]:
+    """A heading, a table and a sentence; nothing where the table has no rows."""
+    headers, rows = made
+    if not rows:
+        return []
+    sentence = [f'<p class="soft">{escape(after)}</p>'] if after else []
+    return [f"<h{level}>{escape(title)}</h{level}>", table(headers, rows, words), *sentence]
+
+
+def gallery(drawn: Sequence[Drawn]) -> list[str]:
+    """Two beside each other where the screen is wide enough."""
+    if not drawn:
+        return []
+    figures = "".join(f"<figure>{one.svg}<figcaption>{escape(one.title)}</figcaption></figure>" for one in drawn)
+    return [f'<div class="gallery">{figures}</div>']
+
+
+def pairs(lines: Iterable[tuple[str, str]]) -> str:
+    rows = "".join(f'<tr><td>{escape(k)}</td><td class="words long">{escape(v)}</td></tr>' for k, v in lines)
+    return f'<div class="wide"><table>{rows}</table></div>'
+
+
+def table(headers: Sequence[str], rows: Sequence[Sequence[str]], words: Iterable[int] = ()) -> str:
     """An HTML table that scrolls by itself on a narrow screen; the columns numbered in `words` are text."""
 
+    left = set(words)
+
     def line(cells: Sequence[str], tag: str) -> str:
-        made = (f"<{tag}{' class=words' if i in words else ''}>{escape(c)}</{tag}>" for i, c in enumerate(cells))
+        made = (f"<{tag}{' class=words' if i in left else ''}>{escape(c)}</{tag}>" for i, c in enumerate(cells))
         return f"<tr>{''.join(made)}</tr>"
 
     return f'<div class="wide"><table>{line(headers, "th")}{"".join(line(row, "td") for row in rows)}</table></div>'
-
-
-def figure(drawn: str) -> list[str]:
-    return [f"<figure>{drawn}<figcaption>Loss against tokens</figcaption></figure>"] if drawn else []

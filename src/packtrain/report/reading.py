@@ -1,4 +1,4 @@
-"""run folder → config.yaml, metrics.csv, summary.json, evaluation.json, sample.txt → RunData, with what is missing
+"""run folder → config.yaml, metrics.csv (else events), summary.json, evaluation.json, … → RunData, with what is missing
 
 A run that is still going, or was never evaluated, is read as far as it goes: what is absent is named, not crashed on.
 """
@@ -6,16 +6,21 @@ A run that is still going, or was never evaluated, is read as far as it goes: wh
 from __future__ import annotations
 
 import csv
+import io
 import json
+import math
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from packtrain.errors import UserError, did_you_mean
+from packtrain.model.config import ModelConfig, parameter_count
+from packtrain.report.event_files import event_files, read_scalars
+from packtrain.settings import build
 
 VALIDATION_LOSS = re.compile(r"^val(?:idation)?/(?:loss/(?P<last>[^/]+)|(?P<middle>[^/]+)/loss)$")
 REMEDIES = {
@@ -28,7 +33,9 @@ REMEDIES = {
 
 @dataclass(frozen=True)
 class RunData:
-    """One run as read. `metrics` are the rows of metrics.csv, empty cells left out; `missing` are whole sentences."""
+    """One run as read. `metrics` are the rows of metrics.csv, or of the event files where there is none, empty cells
+    left out; `missing` are whole sentences.
+    """
 
     path: Path
     config: dict[str, Any]
@@ -37,14 +44,35 @@ class RunData:
     evaluation: dict[str, Any]
     sample: str | None
     missing: tuple[str, ...]
+    ledger: dict[str, Any] = field(default_factory=dict)
+    spikes: tuple[dict[str, Any], ...] = ()
+    starts: tuple[dict[str, Any], ...] = ()  # each process that trained: when, from which step, with which versions
 
     @property
     def name(self) -> str:
         return self.path.name
 
+    @property
+    def parameters(self) -> int | None:
+        """Of the finished run, else of its configuration; None where neither says it."""
+        if self.summary.get("parameters"):
+            return int(self.summary["parameters"])
+        try:
+            return parameter_count(build(ModelConfig, self.config["model"], "model"))
+        except (UserError, KeyError, TypeError):
+            return None
+
+    def last(self, column: str) -> float | None:
+        """The last figure of a column, of a run that may still be going."""
+        return next((row[column] for row in reversed(self.metrics) if column in row), None)
+
     def curve(self, column: str) -> list[tuple[float, float]]:
-        """(tokens, value) of one column, in the order of the file."""
-        return [(row["tokens"], row[column]) for row in self.metrics if column in row and "tokens" in row]
+        """(tokens, value) of one column, in the order of the file; what is no number (a diverged loss) is left out."""
+        return [
+            (row["tokens"], row[column])
+            for row in self.metrics
+            if "tokens" in row and math.isfinite(row.get(column, math.nan))
+        ]
 
     def held_out_curves(self) -> dict[str, list[tuple[float, float]]]:
         """domain → its held-out loss against tokens."""
@@ -73,9 +101,7 @@ def read_run(path: Path) -> RunData:
     if not _is_run(path):
         raise UserError(f"{path} is not a run folder: it has no config.yaml; give a folder that packtrain train wrote")
     here = {name: path / name for name in REMEDIES}
-    missing = [
-        f"no {name}: {remedy.format(path=path)}" for name, remedy in REMEDIES.items() if not here[name].is_file()
-    ]
+    missing = [_said(name, path) for name in REMEDIES if not here[name].is_file()]
     summary, evaluation = _mapping(here["summary.json"]), _mapping(here["evaluation.json"])
     scored, last = evaluation.get("step"), summary.get("step")
     if scored is not None and scored != last:
@@ -83,17 +109,55 @@ def read_run(path: Path) -> RunData:
         missing.append(
             f"the held-out figures are those of step {scored}{of}: {REMEDIES['evaluation.json'].format(path=path)}"
         )
+    metrics, sentences = _metrics(path)
+    missing = [line for line in missing if not metrics or line != _said("metrics.csv", path)] + sentences
+    if metrics and not summary:
+        missing[missing.index(_said("summary.json", path))] = (
+            f"training has not finished: step {metrics[-1].get('step', 0):,.0f}, "
+            f"{metrics[-1].get('tokens', 0):,.0f} tokens so far"
+        )
+    spikes, broken = _spikes(path)
+    starts = _mapping(path / "versions.json").get("starts", ())
     return RunData(
         path=path,
         config=_mapping(path / "config.yaml"),
-        metrics=_rows(here["metrics.csv"]),
+        metrics=metrics,
         summary=summary,
         evaluation=evaluation,
         sample=here["sample.txt"].read_text(encoding="utf-8", errors="replace")
         if here["sample.txt"].is_file()
         else None,
-        missing=tuple(missing),
+        missing=(*missing, *broken),
+        ledger=_mapping(path / "ledger.json"),
+        spikes=spikes,
+        starts=tuple(start for start in starts if isinstance(start, dict)),
     )
+
+
+def _said(name: str, path: Path) -> str:
+    return f"no {name}: {REMEDIES[name].format(path=path)}"
+
+
+def _metrics(path: Path) -> tuple[list[dict[str, float]], list[str]]:
+    """The rows of metrics.csv; where it has none, those of TensorBoard's files, with a sentence that says so."""
+    if (rows := _rows(path / "metrics.csv")) or not event_files(path):
+        return rows, []
+    try:
+        rows, sentences = read_scalars(path)
+    except UserError as error:
+        return [], [str(error)]
+    return rows, ["the curves are those of TensorBoard's event files", *sentences]
+
+
+def _spikes(path: Path) -> tuple[tuple[dict[str, Any], ...], list[str]]:
+    """Each spike's file, in the order of steps; a sentence for one that cannot be read."""
+    found, broken = [], []
+    for file in sorted((path / "spikes").glob("step-*.json")):
+        try:
+            found.append(_mapping(file))
+        except UserError as error:
+            broken.append(str(error))
+    return tuple(found), broken
 
 
 def _find(name: str, runs_dir: Path) -> list[Path]:
@@ -136,8 +200,10 @@ def _mapping(path: Path) -> dict[str, Any]:
 def _rows(path: Path) -> list[dict[str, float]]:
     if not path.is_file():
         return []
-    with path.open(newline="", encoding="utf-8", errors="replace") as lines:
-        return [{key: _number(cell) for key, cell in row.items() if _is_number(cell)} for row in csv.DictReader(lines)]
+    text = path.read_text(encoding="utf-8", errors="replace")
+    whole = text[: text.rfind("\n") + 1]  # the last line of a run that is writing may lack half a number
+    rows = csv.DictReader(io.StringIO(whole, newline=""))
+    return [{key: _number(cell) for key, cell in row.items() if _is_number(cell)} for row in rows]
 
 
 def _is_number(cell: Any) -> bool:

@@ -100,28 +100,36 @@ def energy_words(summary: Mapping[str, Any]) -> str:
     return f"{float(energy):.3g} kWh{carbon_words} ({source}{detail})"
 
 
-def comparison_table(runs: Sequence[RunData]) -> str:
+def comparison_table(runs: Sequence[RunData], names: Sequence[str]) -> str:
     """Several runs side by side: size, tokens, loss, bits per byte, speed, energy."""
-    return text_table(COMPARISON_HEADERS, comparison_rows(runs))
+    return text_table(COMPARISON_HEADERS, comparison_rows(runs, names))
 
 
 COMPARISON_HEADERS = ("run", "parameters", "tokens", "train loss", "held-out loss", "bits/byte", "tokens/s", "kWh")
 
 
-def comparison_rows(runs: Sequence[RunData]) -> list[tuple[str, ...]]:
-    return [
-        (
-            run.name,
-            count(run.summary.get("parameters")),
-            count(run.summary.get("tokens")),
-            number(run.summary.get("train_loss"), 3),
-            number(run.evaluation.get("weighted", {}).get("loss"), 3),
-            number(run.evaluation.get("weighted", {}).get("bits_per_byte"), 3),
-            count(run.summary.get("tokens_per_second")),
-            DASH if run.summary.get("energy_kwh") is None else f"{float(run.summary['energy_kwh']):.3g}",
+def comparison_rows(runs: Sequence[RunData], names: Sequence[str]) -> list[tuple[str, ...]]:
+    """Of a run that has not ended, what its last row says; the energy of all in the last line."""
+    rows = []
+    energies = [run.summary.get("energy_kwh", run.last("carbon/energy_kwh")) for run in runs]
+    for run, name, energy in zip(runs, names, energies, strict=True):
+        summary, held_out = run.summary, run.evaluation.get("weighted", {})
+        rows.append(
+            (
+                name,
+                count(run.parameters),
+                count(summary.get("tokens", run.last("tokens"))),
+                number(summary.get("train_loss", run.last("train/loss")), 3),
+                number(held_out.get("loss", run.last("val/loss")), 3),
+                number(held_out.get("bits_per_byte"), 3),
+                count(summary.get("tokens_per_second", run.last("throughput/tokens_per_second"))),
+                DASH if energy is None else f"{float(energy):.3g}",
+            )
         )
-        for run in runs
-    ]
+    known = [float(energy) for energy in energies if energy is not None]
+    if len(known) > 1:
+        rows.append(("all", *[""] * 6, f"{sum(known):.3g}"))
+    return rows
 
 
 def number(value: Any, digits: int) -> str:
