@@ -3,8 +3,8 @@
     python -m benchmarks.prepare [--corpora DIR] [--domains books wikipedia]
 
 Each domain reads its raw files and takes every one of its steps, in this process, again and again until `--seconds` are
-over; writing is left out. Beside datatrove the very same pages go through C4's rules (its `C4QualityFilter`, with the
-paper's 5 words a line and 3 sentences a page) and the same WET file through its `WarcReader`; kept sets are compared.
+over; writing is left out. Beside datatrove a WET of `--pages` pages, made of real texts, goes through both programs'
+c4 and common_crawl (benchmarks.beside_datatrove); kept sets are compared.
 """
 
 from __future__ import annotations
@@ -18,14 +18,16 @@ import sysconfig
 import tempfile
 import time
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from benchmarks.common import ROOT, interleave, parse, parser, table, write_results
+from benchmarks import made_wet
+from benchmarks.common import ROOT, parse, parser, table, write_results
 from packtrain import settings
 from packtrain.data.documents import Document
 from packtrain.data.domain import Domain
@@ -43,23 +45,42 @@ def default_corpora() -> Path:
     return Path(os.environ.get("PACKTRAIN_TEST_DATA", ROOT.parent / "shared" / "data")) / "corpora"
 
 
-def one_pass(domain: Domain, parameters: Any, source: Path, limit_files: int | None = None) -> tuple[int, int, int]:
-    """(bytes read, raw documents, kept documents) of one pass over `source`: as `packtrain prepare`, without files."""
-    files = [Path(file) for file in domain.inputs(source, parameters)][:limit_files]
-    size = sum(size_of(file) if file.is_dir() else _size(file) for file in files)
-    counted = [0]
+@dataclass
+class Pass:
+    """One pass of a domain over its input, as `packtrain prepare` takes it but without files; `raw` documents read."""
 
-    def raw(file: Path) -> Iterator[Document]:
-        for document in domain.read(file, file.relative_to(source).as_posix(), parameters, Skips()):
-            counted[0] += 1
+    raw: int = 0
+
+    def documents(
+        self, domain: Domain, parameters: Any, source: Path, limit_files: int | None = None
+    ) -> Iterator[Document]:
+        """Those that are kept."""
+        files = _files(domain, parameters, source, limit_files)
+        units: list[Iterable[Document]] = [self._read(domain, parameters, source, file) for file in files]
+        with tempfile.TemporaryDirectory() as scratch:
+            for step in domain.steps(parameters):
+                units = _stage(step, units, Path(scratch))
+            for unit in units:
+                yield from unit
+
+    def _read(self, domain: Domain, parameters: Any, source: Path, file: Path) -> Iterator[Document]:
+        name = file.name if file == source else file.relative_to(source).as_posix()
+        for document in domain.read(file, name, parameters, Skips()):
+            self.raw += 1
             yield document
 
-    units: list[Iterable[Document]] = [raw(file) for file in files]
-    with tempfile.TemporaryDirectory() as scratch:
-        for step in domain.steps(parameters):
-            units = _stage(step, units, Path(scratch))
-        kept = sum(1 for unit in units for _ in unit)
-    return size, counted[0], kept
+
+def _files(domain: Domain, parameters: Any, source: Path, limit: int | None) -> list[Path]:
+    return [Path(file) for file in domain.inputs(source, parameters)][:limit]
+
+
+def one_pass(domain: Domain, parameters: Any, source: Path, limit_files: int | None = None) -> tuple[int, int, int]:
+    """(bytes read, raw documents, kept documents) of one pass over `source`."""
+    files = _files(domain, parameters, source, limit_files)
+    size = sum(size_of(file) if file.is_dir() else _size(file) for file in files)
+    made = Pass()
+    kept = sum(1 for _ in made.documents(domain, parameters, source, limit_files))
+    return size, made.raw, kept
 
 
 def _stage(step: AnyStep, units: list[Iterable[Document]], scratch: Path) -> list[Iterable[Document]]:
@@ -104,55 +125,19 @@ def of_domain(name: str, source: Path, seconds: float, limit_files: int | None) 
     }  # fmt: skip
 
 
-def beside_datatrove(corpora: Path, rounds: int) -> Iterator[dict[str, Any]]:
-    """C4's rules on the same pages, and the reading of the same WET file: seconds interleaved, kept sets compared."""
-    from datatrove.data import Document as Page
-    from datatrove.pipeline.filters import C4QualityFilter
-    from datatrove.pipeline.readers import WarcReader
+def beside_datatrove(corpora: Path, pages: int, rounds: int) -> Iterator[dict[str, Any]]:
+    """Rows of both, on the same made WET."""
+    from benchmarks import beside_datatrove as other
 
-    from packtrain.data import web_pages
-    from packtrain.data.c4_rules import Rules
+    with tempfile.TemporaryDirectory() as folder:
+        wet = made_wet.make(Path(folder), corpora, pages)
 
-    files = [file for folder in ("c4", "commoncrawl") for file in web_pages.inputs(corpora / folder)]
-    pages = [page for file in files for page in web_pages.read(file, file.name, "c4", web_pages.Pages(), Skips())]
-    size = sum(len(page.text.encode()) for page in pages)
-    theirs = C4QualityFilter(min_num_sentences=3, min_words_per_line=5)
+        def ours(name: str) -> set[str]:
+            domain = find(name)
+            assert isinstance(domain, Domain)
+            return {document.url or document.id for document in Pass().documents(domain, domain.parameters(), wet)}
 
-    def datatrove_rules() -> set[str]:
-        return {p.id for p in (Page(page.text, page.id) for page in pages) if theirs.filter(p) is True}
-
-    def our_rules() -> set[str]:
-        return {page.id for page in Rules()(pages, Tally("rules"))}
-
-    yield from _pair("c4: rules", our_rules, datatrove_rules, size, len(pages), rounds)
-
-    wets = [file for file in files if ".wet" in file.suffixes]
-    for wet in wets[:1]:
-
-        def ours(wet: Path = wet) -> set[str]:
-            return {page.url or page.id for page in web_pages.read(wet, wet.name, "c4", web_pages.Pages(), Skips())}
-
-        def datatrove(wet: Path = wet) -> set[str]:
-            reader = WarcReader(str(wet.parent), glob_pattern=wet.name, compression="infer")
-            return {page.metadata.get("url") or page.id for page in reader()}
-
-        found = len(ours())
-        yield from _pair(f"common_crawl: reading {wet.name}", ours, datatrove, _size(wet), found, rounds)
-
-
-def _pair(
-    what: str, ours: Callable[[], set[str]], theirs: Callable[[], set[str]], size: int, documents: int, rounds: int
-) -> Iterator[dict[str, Any]]:
-    mine, other = ours(), theirs()
-    timings = interleave({"packtrain": ours, "datatrove": theirs}, rounds)
-    for name, timing in timings.items():
-        yield {
-            "domain": what, "by": name, "mb": size / 1e6, "raw_documents": documents,
-            "kept": len(mine if name == "packtrain" else other), "mb_per_second": size / 1e6 / timing.median,
-            "documents_per_second": documents / timing.median, "spread": timing.spread,
-            "times_datatrove": timings["datatrove"].median / timing.median,
-            "agreement": len(mine & other) / max(1, len(mine | other)),
-        }  # fmt: skip
+        yield from other.rows(corpora, wet, _size(wet), ours, rounds)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -160,6 +145,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     made.add_argument("--corpora", type=Path, default=default_corpora(), help="folder of raw inputs, one per domain")
     made.add_argument("--domains", nargs="+", default=list(PAPER), help="of the paper's seven")
     made.add_argument("--seconds", type=float, default=5, help="of CPU for each domain")
+    made.add_argument("--pages", type=int, default=4800, help="of the WET that both programs read")
     arguments = parse(made, argv)
     seconds = 0.01 if arguments.quick else arguments.seconds
     rows: list[dict[str, Any]] = []
@@ -171,11 +157,11 @@ def main(argv: Sequence[str] | None = None) -> None:
             rows.append({"by": "packtrain", **of_domain(name, source, seconds, limit)})
         except (UserError, ImportError) as error:
             print(f"{name}: {error}", file=sys.stderr)
-    if not arguments.quick:
-        try:
-            rows += beside_datatrove(arguments.corpora, arguments.rounds or 5)
-        except ImportError as error:
-            print(f"without datatrove: {error}; pip install 'packtrain[bench]'", file=sys.stderr)
+    pages, rounds = (60, 1) if arguments.quick else (arguments.pages, arguments.rounds or 3)
+    try:
+        rows += beside_datatrove(arguments.corpora, pages, rounds)
+    except ImportError as error:
+        print(f"without datatrove: {error}; pip install 'packtrain[bench]'", file=sys.stderr)
     print(table(rows))
     write_results("prepare", rows, arguments)
 

@@ -27,7 +27,7 @@ INPUT = re.compile(
     r"|input\s+([^\s{}\\%]{1,300}))"
 )
 USE = re.compile(r"\\usepackage\s*(?:\[[^\]]*\])?\s*\{([^{}]{1,500})\}")
-DOCUMENT = re.compile(r"\\begin\s*\{document\}(.*)\\end\s*\{document\}", re.DOTALL)
+DOCUMENT, DOCUMENT_END = re.compile(r"\\begin\s*\{document\}"), re.compile(r"\\end\s*\{document\}")
 GOOD_NAMES = ("ms", "main", "paper", "article", "manuscript", "arxiv", "root", "thesis")
 DEPTH = 12
 GROWTH, LEAST = 4, 1 << 20  # what is put together may be so many times as long as the files, at least so long
@@ -82,8 +82,8 @@ def assembled(files: Mapping[str, str], main: str, missed: Counter[str]) -> str:
         if name not in clean:
             clean[name] = without_comments(files[name].replace("\r\n", "\n").replace("\r", "\n"))[0]
         text = clean[name]
-        if chain and (body := DOCUMENT.search(text)):
-            text = body[1]  # a subfile brings a preamble of its own
+        if chain:
+            text = _body(text)  # a subfile brings a preamble of its own
         left[0] -= len(text) + 1000
         if "\\" not in text:
             return text
@@ -103,6 +103,13 @@ def assembled(files: Mapping[str, str], main: str, missed: Counter[str]) -> str:
 
     text = read(main, ())
     return _own_styles(text, files) + text
+
+
+def _body(text: str) -> str:
+    """What stands between the first \\begin{document} and the last \\end{document}; all of it without both."""
+    begin = DOCUMENT.search(text)
+    ends = [match.start() for match in DOCUMENT_END.finditer(text, begin.end())] if begin else []
+    return text[begin.end() : ends[-1]] if begin and ends else text
 
 
 def _own_styles(text: str, files: Mapping[str, str]) -> str:
