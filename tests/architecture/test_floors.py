@@ -13,7 +13,7 @@ import pytest
 SRC = Path(__file__).parents[2] / "src"
 FLOORS = (
     ("errors", "stop"),
-    ("settings",),
+    ("settings", "lock"),
     ("model", "tokenizer"),
     ("inference", "launch", "export", "parallel", "checkpoint", "data", "estimate", "report"),
     ("training", "evaluation"),

@@ -1,4 +1,4 @@
-"""benchmarks.prepare and benchmarks.pack run on little; the made WET is the same again and one that both programs read"""
+"""benchmarks.prepare and benchmarks.pack run on little; the made WET is the same again, and both programs read it"""
 
 from __future__ import annotations
 

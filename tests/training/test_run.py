@@ -57,7 +57,7 @@ def test_tensorboard_has_the_loss_against_steps_and_against_tokens(train) -> Non
 
 
 def test_a_run_that_another_process_trains_is_refused_and_left_alone(train, tmp_path: Path) -> None:
-    from packtrain.training.lock import only_process
+    from packtrain.lock import only_process
 
     with only_process(tmp_path / "runs" / "r"):
         outcome = train()

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from packtrain.errors import UserError
+from packtrain.lock import only_maker
 
 
 def already_made(
@@ -56,7 +57,15 @@ def _short(value: Any) -> str:
 
 @contextmanager
 def publish(output: Path) -> Iterator[Path]:
-    """A directory to build in, renamed to `output` at the end; on an error it is removed and `output` is as before."""
+    """A directory to build in, renamed to `output` at the end; on an error it is removed and `output` is as before.
+
+    Raises `UserError` where another process is making the same output.
+    """
+    with only_maker(output):
+        yield from _built(output)
+
+
+def _built(output: Path) -> Iterator[Path]:
     building = output.with_name(f".{output.name}.tmp")  # hidden: nobody reads it as input
     replaced = output.with_name(f".{output.name}.old")
     for leftover in (building, replaced):

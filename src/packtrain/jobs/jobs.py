@@ -17,7 +17,7 @@ from packtrain.launch import slurm_queue
 from packtrain.launch.slurm_submit import submissions
 from packtrain.report.reading import RunData, read_run
 
-LOCK = ".lock"  # training/lock.py holds it while a process trains
+LOCK = ".lock"  # lock.py holds it while a process trains
 
 
 @dataclass(frozen=True)

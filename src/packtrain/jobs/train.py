@@ -22,6 +22,7 @@ from packtrain.errors import Failure, UserError
 from packtrain.estimate.cluster import ClusterConfig
 from packtrain.jobs.dry_run import dry_run
 from packtrain.jobs.smoke import run_smoke
+from packtrain.lock import only_process
 from packtrain.model.attention_backends.choose import AttentionName
 from packtrain.model.compute import DTYPES, Precision, pick_device
 from packtrain.model.config import ModelConfig, parameter_count
@@ -33,7 +34,6 @@ from packtrain.parallel.fsdp import fill, shard_model, take
 from packtrain.parallel.mesh import make_mesh
 from packtrain.parallel.processes import World, only_first_speaks, start, stop
 from packtrain.training.identity import refuse_another_run, write_config
-from packtrain.training.lock import only_process
 from packtrain.training.loggers import Rewindable
 from packtrain.training.module import LlamaModule
 from packtrain.training.parallel import Parallel

@@ -1,0 +1,43 @@
+"""An output is made by one process at a time: a second one is told which, and touches nothing of the first one's"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from packtrain.data.prepare import prepare
+from packtrain.data.publish import publish
+from packtrain.errors import UserError
+from packtrain.lock import only_maker
+
+
+def test_two_prepares_into_one_output_do_not_delete_each_others_work(tmp_path: Path) -> None:
+    source, output = tmp_path / "a.txt", tmp_path / "out" / "documents"
+    source.write_text("A llama.\n" * 50)
+    with publish(output) as building:
+        (building / "half").touch()
+        message = rf"output={output}: is being made by process {os.getpid()}; wait for it, or choose another output"
+        with pytest.raises(UserError, match=message):
+            prepare("text", source, output, 0.0)
+        assert (building / "half").exists()
+    assert [path.name for path in output.parent.iterdir()] == ["documents"], "the lock is gone with the work"
+
+
+def test_a_killed_maker_holds_nothing(tmp_path: Path) -> None:
+    output = tmp_path / "made"
+    program = f"""
+import os, signal
+from pathlib import Path
+from packtrain.lock import only_maker
+with only_maker(Path({str(output)!r})):
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+    subprocess.run([sys.executable, "-c", program], check=False)
+    assert (tmp_path / ".made.lock").exists()
+    with only_maker(output):
+        pass
+    assert not list(tmp_path.iterdir())
