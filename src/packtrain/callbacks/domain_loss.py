@@ -56,8 +56,7 @@ class DomainLoss(Meter):
             self.latest[domain] = {"loss": result.loss, "perplexity": result.perplexity}
             columns[f"val/loss/{domain}"] = result.loss
             columns[f"val/perplexity/{domain}"] = result.perplexity
-        if self.latest:
-            total = sum(quotas[domain] for domain in self.latest)
+        if total := sum(quotas[domain] for domain in self.latest):
             mean = sum(quotas[domain] * values["loss"] for domain, values in self.latest.items()) / total
             columns |= {"val/loss": mean, "val/perplexity": math.exp(min(mean, 700))}
         module.paused_seconds += time.perf_counter() - begin

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,6 @@ from lightning.pytorch import LightningModule, Trainer
 
 from packtrain.callbacks.meter import Meter
 from packtrain.data.ledger import LEDGER, Ledger, reckon
-from packtrain.data.mixture import normalise
 
 
 class MixtureLedger(Meter):
@@ -50,9 +50,8 @@ class MixtureLedger(Meter):
         data: Any = trainer.datamodule  # pyright: ignore[reportAttributeAccessIssue]
         length = module.steps.sequence_length
         drawn = {domain: n * length for domain, n in data.sequences_drawn().items()}
-        weights = data.config.weights or {n: float(d.train.tokens) for n, d in data.manifest.domains.items()}
-        shares = normalise(weights, lambda _: None)
-        self._latest = reckon(data.manifest, shares, module.steps.total_tokens, drawn)
+        found = reckon(data.manifest, data.shares(), module.steps.total_tokens, drawn)
+        self._latest = replace(found, changes=tuple(boundary.record() for boundary in data.boundaries))
         return self._latest
 
     def _publish(self, trainer: Trainer, ledger: Ledger) -> None:

@@ -62,10 +62,14 @@ class Entry:
 
 @dataclass(frozen=True)
 class Ledger:
-    """`tokens` is what the targets are reckoned for: the whole run's, the pack's, or those drawn up to now."""
+    """`tokens` is what the targets are reckoned for: the whole run's, the pack's, or those drawn up to now.
+
+    `changes`: where the run's mixture or schedule becomes another, in order (`training/changes.py`).
+    """
 
     tokens: int
     entries: tuple[Entry, ...]
+    changes: tuple[Mapping[str, Any], ...] = ()
 
     def lines(self) -> list[str]:
         """A table for a terminal: a head, one line per domain, their sum."""
@@ -78,7 +82,8 @@ class Ledger:
     def markdown(self) -> str:
         """The same for TensorBoard's text tab."""
         rows = [HEAD, ("---",) + ("---:",) * (len(HEAD) - 1), *(entry.cells() for entry in self.entries), self._sum()]
-        return "\n".join("| " + " | ".join(row) + " |" for row in rows)
+        table = "\n".join("| " + " | ".join(row) + " |" for row in rows)
+        return table + "".join(f"\n\n{json.dumps(dict(change))}" for change in self.changes)
 
     def _sum(self) -> tuple[str, ...]:
         share, target = sum(e.share for e in self.entries), sum(e.target_tokens for e in self.entries)
@@ -88,7 +93,10 @@ class Ledger:
         return "all", f"{share:.1%}", f"{target:,.0f}", f"{realised:,}", "", "", f"{target_bytes:,}", f"{bytes_:,}"
 
     def text(self) -> str:
-        values = {"tokens": self.tokens, "domains": {entry.domain: entry.values() for entry in self.entries}}
+        values: dict[str, Any] = {"tokens": self.tokens}
+        values["domains"] = {entry.domain: entry.values() for entry in self.entries}
+        if self.changes:
+            values["changes"] = [dict(change) for change in self.changes]
         return json.dumps(values, indent=1) + "\n"
 
     def stands_in(self, path: Path) -> bool:

@@ -52,12 +52,15 @@ def quotas(weights: Mapping[str, float], window: int = WINDOW) -> dict[str, int]
 class Mixture:
     """The weighted mixture of `blocks` per domain, without end.
 
-    weights: domain → proportion; blocks: domain → number of blocks (all domains of positive weight must be there).
+    weights: domain → proportion; blocks: domain → number of blocks (all domains of positive weight must be there);
+    drawn: domain → samples of it that were drawn before, where this mixture follows another (`phases.py`).
     `domains` lists the domains of positive weight; a domain's index is its place in that list.
     Memory: a few windows of 10 000 orders; time: about 1 µs a sample when asked in order.
     """
 
-    def __init__(self, weights: Mapping[str, float], blocks: Mapping[str, int], seed: int) -> None:
+    def __init__(
+        self, weights: Mapping[str, float], blocks: Mapping[str, int], seed: int, drawn: Mapping[str, int] | None = None
+    ) -> None:
         self.quotas = quotas(weights)
         self.domains = tuple(self.quotas)
         for domain in self.domains:
@@ -67,6 +70,7 @@ class Mixture:
                     "add documents, shorten data.sequence_length or give it weight 0"
                 )
         self.blocks = {domain: int(blocks[domain]) for domain in self.domains}
+        self.drawn = {domain: (drawn or {}).get(domain, 0) for domain in self.domains}
         self.seed = seed
         self._orders: OrderedDict[int, tuple[Ints, Ints]] = OrderedDict()
 
@@ -86,7 +90,8 @@ class Mixture:
             domains[here], counts[here] = order[places[here]], rank[places[here]]
         sizes = np.array([self.quotas[d] for d in self.domains], dtype=np.int64)
         blocks_of = np.array([self.blocks[d] for d in self.domains], dtype=np.int64)
-        counts += windows * sizes[domains]
+        drawn = np.array([self.drawn[d] for d in self.domains], dtype=np.int64)
+        counts += windows * sizes[domains] + drawn[domains]
         epochs, positions = counts // blocks_of[domains], counts % blocks_of[domains]
         blocks = np.empty_like(numbers)
         for domain, epoch in {(int(d), int(e)) for d, e in zip(domains.flat, epochs.flat, strict=True)}:

@@ -29,6 +29,7 @@ def run_smoke(job: Any, train: Callable[..., dict[str, Any]]) -> None:
         run_dir=str(folder),
         data=dataclasses.replace(job.data, tokens=STEPS * job.data.batch_tokens),
         optim=dataclasses.replace(job.optim, warmup_steps=min(1, job.optim.warmup_steps)),
+        changes=_early(job),
         callbacks={
             **{name: _moved(callback, folder) for name, callback in job.callbacks.items()},
             "checkpointing": Checkpointing(str(folder), interval_tokens=job.data.batch_tokens),
@@ -42,6 +43,17 @@ def run_smoke(job: Any, train: Callable[..., dict[str, Any]]) -> None:
         f"smoke: saved at step {stopped['step']}, resumed, ended at step {finished['step']} "
         f"in {time.monotonic() - begin:.0f} s; this configuration runs"
     )
+
+
+def _early(job: Any) -> dict[str, Any]:
+    """The changes of mixture and schedule, one after each of the first steps: as many as there is room for."""
+    ordered = sorted(job.changes.items(), key=lambda item: item[1].at_tokens)[: STEPS - 1]
+    return {
+        name: dataclasses.replace(
+            change, at_tokens=step * job.data.batch_tokens, warmup_steps=change.warmup_steps and 0
+        )
+        for step, (name, change) in enumerate(ordered, 1)
+    }
 
 
 def _moved(callback: Any, folder: Path) -> Any:

@@ -33,6 +33,7 @@ from packtrain.parallel.config import Degrees, ParallelConfig, check_tensor, deg
 from packtrain.parallel.fsdp import fill, shard_model, take
 from packtrain.parallel.mesh import make_mesh
 from packtrain.parallel.processes import World, only_first_speaks, start, stop
+from packtrain.training.changes import Change
 from packtrain.training.identity import refuse_another_run, write_config
 from packtrain.training.loggers import Rewindable
 from packtrain.training.module import LlamaModule
@@ -68,6 +69,7 @@ class TrainJob:
     smoke: bool = False
     dry_run: bool = False
     init_from: str | None = None
+    changes: dict[str, Change] = field(default_factory=dict)
     callbacks: dict[str, Any] = field(default_factory=dict)
     loggers: dict[str, Any] = field(default_factory=dict)
     composed: dict[str, Any] = field(default_factory=dict)
@@ -130,7 +132,7 @@ def _check(job: TrainJob, world: World) -> tuple[torch.device, Engine, Setup, De
         raise UserError(f"fp8=true goes with precision=bf16, not {job.precision}: give precision=bf16")
     engine.check(device)
     shape = degrees(job.parallel, world.size)
-    setup = prepare(job.model, job.data, job.optim, job.seed, shape.data)
+    setup = prepare(job.model, job.data, job.optim, job.seed, shape.data, job.changes)
     check_tensor(setup.model, shape.tensor, job.data.sequence_length)
     if job.fp8 and shape.tensor > 1:
         raise UserError(f"fp8=true does not go with parallel.tensor={shape.tensor}: give parallel.tensor=1")
@@ -191,7 +193,8 @@ def _fit(
     _announce(job, setup, begin, engine.describe(device), parallel)
 
     model = _build(job, setup, engine, device, parallel, new=checkpoint is None)
-    module = LlamaModule(model, job.optim, setup.steps, job.seed, str(run_dir), job.data.document_mask, parallel)
+    mask = job.data.document_mask
+    module = LlamaModule(model, job.optim, setup.steps, job.seed, str(run_dir), mask, parallel, setup.schedule)
     log, interruption = RunLog(job.log_interval_tokens), Interruption(world.any)
     callbacks = [*job.callbacks.values(), log, interruption, *([Progress(log)] if world.first else [])]
     if job.profile and world.first:
@@ -241,5 +244,5 @@ def _announce(job: TrainJob, setup: Setup, start: int, engine: str, parallel: Pa
     )
     if parallel.mesh is not None:
         engine += f", mesh {parallel.mesh.degrees} (replicate × shard × tensor)"
-    for line in (engine, *setup.repetitions().lines()):
+    for line in (engine, *setup.repetitions().lines(), *(one.line() for one in setup.boundaries)):
         print(f"  {line}")

@@ -8,7 +8,7 @@ it, from the batches themselves, for the ledger.
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +22,10 @@ from packtrain.data.config import DataConfig
 from packtrain.data.integrity import Integrity
 from packtrain.data.manifest import Manifest
 from packtrain.data.mixture import Mixture, normalise
+from packtrain.data.phases import Phases
 from packtrain.data.shards import open_blocks
 from packtrain.errors import UserError
+from packtrain.training.changes import Boundary, blended
 from packtrain.training.drawn import Drawn
 from packtrain.training.steps import Steps
 
@@ -132,8 +134,10 @@ class MixtureData(LightningDataModule):
         steps: Steps,
         integrity: Integrity | None = None,
         rank: int = 0,
+        boundaries: Sequence[Boundary] = (),
     ) -> None:
         super().__init__()
+        self.boundaries = tuple(boundaries)
         self.config, self.manifest, self.shards = config, manifest, shards
         self.mixture, self.steps, self.integrity, self.rank = mixture, steps, integrity, rank
         self.drawn = Drawn(mixture.domains, steps.sequences)
@@ -146,6 +150,11 @@ class MixtureData(LightningDataModule):
         dataset = StepDataset(self.shards, self.mixture, self.steps, self.rank)
         check = self.integrity.check if self.integrity else None
         return StepLoader(dataset, step, self.config.workers, self.drawn, check)
+
+    def shares(self) -> dict[str, float]:
+        """Each domain's share of the whole run."""
+        weights = self.config.weights or {n: float(d.train.tokens) for n, d in self.manifest.domains.items()}
+        return blended(normalise(weights, lambda _: None), self.boundaries, self.steps.total)
 
     def sequences_drawn(self) -> dict[str, int]:
         """Sequences of each domain trained on up to now, over all ranks; all of them must ask together."""
@@ -177,16 +186,26 @@ class MixtureData(LightningDataModule):
 
 
 def build_mixture(
-    config: DataConfig, manifest: Manifest, shards: Path, steps: Steps, seed: int, say: Callable[[str], None] = print
+    config: DataConfig,
+    manifest: Manifest,
+    shards: Path,
+    steps: Steps,
+    seed: int,
+    say: Callable[[str], None] = print,
+    boundaries: Sequence[Boundary] = (),
 ) -> Mixture:
-    """The mixture of the domains with a positive weight (no weights at all: each domain by its number of tokens).
+    """The mixture of the domains with a positive weight (no weights at all: each domain by its number of tokens), and
+    what it becomes at `boundaries`.
 
     Raises `UserError` for a domain that the shards lack, one without a whole sequence, or fewer tokens than one batch.
     """
-    manifest.check_weights(config.weights)
+    changes = [(b.step * steps.sequences, b.weights) for b in boundaries if b.weights is not None]
+    for wanted in (config.weights, *(weights for _, weights in changes)):
+        manifest.check_weights(wanted)
     weights = config.weights or {name: float(domain.train.tokens) for name, domain in manifest.domains.items()}
     weights = normalise(weights, say if config.weights else lambda _: None)
-    blocks = {name: len(open_blocks(shards, name, config.sequence_length)) for name in weights}
+    every = [weights, *(normalise(weights, lambda _: None) for _, weights in changes)]
+    blocks = {name: len(open_blocks(shards, name, config.sequence_length)) for part in every for name in part}
     for name, n in blocks.items():
         if n == 0:
             raise UserError(
@@ -200,4 +219,4 @@ def build_mixture(
             f"{steps.sequences}: too few tokens for one batch; add text or set data.batch_tokens="
             f"{available * config.sequence_length} or less"
         )
-    return Mixture(weights, blocks, seed)
+    return Phases(weights, changes, blocks, seed) if changes else Mixture(weights, blocks, seed)

@@ -8,6 +8,7 @@ from typing import Any
 
 import yaml
 
+from packtrain.checkpoint.directory import committed, read_meta
 from packtrain.errors import Failure, UserError
 
 CONFIG = "config.yaml"
@@ -26,14 +27,18 @@ def flatten(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, 
             yield f"{prefix}{key}", list(value) if isinstance(value, tuple) else value
 
 
-def identity(config: Mapping[str, Any]) -> dict[str, Any]:
+def identity(config: Mapping[str, Any], tokens: int = 0) -> dict[str, Any]:
+    """By dotted name; of the `changes` only those that a run of `tokens` tokens has behind it: the rest may change."""
     chosen = {key: config[key] for key in IDENTITY if key in config}
+    batch = config["data"]["batch_tokens"] if "data" in config else 1
+    changes = config.get("changes", {}).items()
+    chosen["changes"] = {name: one for name, one in changes if -(-one["at_tokens"] // batch) * batch < tokens}
     return {k: v for k, v in flatten(chosen) if k not in FREE and not k.startswith("model.recipe.")}
 
 
-def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+def differences(old: Mapping[str, Any], new: Mapping[str, Any], tokens: int = 0) -> list[str]:
     """`data.batch_tokens was 8192, is 4096`, one for each setting of the identity that differs."""
-    before, after = identity(old), identity(new)
+    before, after = identity(old, tokens), identity(new, tokens)
     return [
         f"{key} was {_short(before.get(key))}, is {_short(after.get(key))}"
         for key in sorted(before.keys() | after.keys())
@@ -46,9 +51,11 @@ def refuse_another_run(run_dir: Path, config: Mapping[str, Any]) -> None:
     path = run_dir / CONFIG
     if not path.exists():
         return
+    saved = committed(run_dir)
+    tokens = int(read_meta(saved[-1])["tokens"]) if saved else 0
     try:
         old = yaml.safe_load(path.read_text())
-        found = differences(old, config)
+        found = differences(old, config, tokens)
     except (yaml.YAMLError, AttributeError, TypeError) as error:
         raise Failure(
             f"{path} cannot be read; if this run is of no use any more: packtrain runs delete={run_dir.name}"

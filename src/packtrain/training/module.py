@@ -17,9 +17,10 @@ from packtrain.checkpoint.directory import committed
 from packtrain.errors import Failure
 from packtrain.model.layout import CAUSAL, Layout, document_lengths
 from packtrain.model.llama import Llama
+from packtrain.training.changes import Schedule
 from packtrain.training.optimiser import build_optimiser
 from packtrain.training.parallel import Parallel
-from packtrain.training.schedule import OptimConfig, learning_rate
+from packtrain.training.schedule import OptimConfig
 from packtrain.training.steps import Steps
 
 
@@ -47,6 +48,7 @@ class LlamaModule(LightningModule):
         run_dir: str = "",
         document_mask: bool = False,
         parallel: Parallel | None = None,
+        schedule: Schedule | None = None,
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
@@ -57,6 +59,7 @@ class LlamaModule(LightningModule):
         self.run_dir = run_dir
         self.document_mask = document_mask
         self.parallel = parallel or Parallel()
+        self.schedule = schedule or Schedule(((0, optim),), steps.total)
         self.layouts: list[Layout] = []  # of the micro-batches of the coming step
         self.last: StepResult | None = None
         self.paused_seconds = 0.0  # validation and checkpoints: not part of a step's time
@@ -78,7 +81,7 @@ class LlamaModule(LightningModule):
         step = self.trainer.global_step
         torch.manual_seed(step_seed(self.seed, step, self.parallel.data_rank))
         optimiser: Any = self.optimizers()
-        rate = learning_rate(self.optim, step, self.steps.total)
+        rate = self.schedule.rate(step)
         for group in optimiser.param_groups:
             group["lr"] = rate
         total = torch.zeros((), device=batch.device)

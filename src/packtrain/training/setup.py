@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from packtrain.data.manifest import TOKENIZER, Manifest
 from packtrain.data.mixture import Mixture, MixtureReport
 from packtrain.errors import UserError
 from packtrain.model.config import ModelConfig
+from packtrain.training.changes import Boundary, Change, Schedule, plan_changes
 from packtrain.training.data import MixtureData, build_mixture
 from packtrain.training.schedule import OptimConfig, check_warmup
 from packtrain.training.steps import Steps, plan_steps
@@ -31,6 +33,8 @@ class Setup:
     mixture: Mixture
     seed: int
     integrity: Integrity
+    boundaries: tuple[Boundary, ...]
+    schedule: Schedule
 
     @property
     def tokenizer(self) -> bytes:
@@ -45,7 +49,9 @@ class Setup:
 
     def datamodule(self, rank: int = 0) -> MixtureData:
         """The samples of data-parallel rank `rank`."""
-        return MixtureData(self.data, self.manifest, self.shards, self.mixture, self.steps, self.integrity, rank)
+        return MixtureData(
+            self.data, self.manifest, self.shards, self.mixture, self.steps, self.integrity, rank, self.boundaries
+        )
 
     def checkpoint_identity(self) -> dict[str, Any]:
         """What every checkpoint of the run says of itself."""
@@ -57,7 +63,14 @@ class Setup:
         }
 
 
-def prepare(model: ModelConfig, data: DataConfig, optim: OptimConfig, seed: int, world: int = 1) -> Setup:
+def prepare(
+    model: ModelConfig,
+    data: DataConfig,
+    optim: OptimConfig,
+    seed: int,
+    world: int = 1,
+    changes: Mapping[str, Change] | None = None,
+) -> Setup:
     """A run whose batch is cut in `world` parts.
 
     Raises `UserError` where the parts do not fit: vocabulary, sequence length, batch, warm-up, too few tokens.
@@ -77,9 +90,10 @@ def prepare(model: ModelConfig, data: DataConfig, optim: OptimConfig, seed: int,
         )
     steps = plan_steps(data, world)
     check_warmup(optim, steps.total)
-    mixture = build_mixture(data, manifest, shards, steps, seed)
+    boundaries, schedule = plan_changes(changes or {}, optim, steps)
+    mixture = build_mixture(data, manifest, shards, steps, seed, boundaries=boundaries)
     model = dataclasses.replace(model, vocab_size=manifest.vocab_size)
-    return Setup(shards, manifest, model, data, steps, mixture, seed, integrity)
+    return Setup(shards, manifest, model, data, steps, mixture, seed, integrity, boundaries, schedule)
 
 
 def find_shards(data: DataConfig) -> Path:
