@@ -64,6 +64,11 @@ def test_an_unset_micro_batch_is_the_largest_divisor_up_to_16() -> None:
     assert plan_steps(data(micro_batch=None, batch_tokens=2048 * 22)).micro_batch == 11
 
 
+def test_a_device_that_has_fewer_sequences_than_a_micro_batch_takes_them_all_at_once() -> None:
+    steps = plan_steps(data(), world=2048)
+    assert (steps.micro_batch, steps.accumulation, steps.sequences) == (1, 1, 2048)
+
+
 def test_intervals_in_tokens_become_whole_steps() -> None:
     steps = plan_steps(data())
     assert steps.every(4_194_304_000, 50) == 1000

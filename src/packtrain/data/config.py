@@ -15,7 +15,8 @@ class DataConfig:
     path: directory of packed shards (`packtrain pack`); None for data=text, where the shards are made from `input`.
     weights: sampling proportion per domain; normalised to one, a domain of weight 0 is not read. Empty: every
         domain of the shards by its number of tokens.
-    micro_batch: sequences a device works on at once; None takes the largest that divides, up to 16.
+    micro_batch: sequences a device works on at once, or all it has where that is less; None takes the largest that
+        divides, up to 16.
     document_mask: documents packed into one sequence do not see each other, and positions start anew with each.
     held_out: share of documents kept for validation where the documents do not say it themselves (data=text).
     """

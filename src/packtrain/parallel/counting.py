@@ -78,7 +78,8 @@ def count_step(
             with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
                 loss = micro_step(number == accumulation - 1)
             if number == 0:
-                kept = {key: t for key, t in saved.items() if key not in _parameter_storages(model)}
+                parameters = _parameter_storages(model)
+                kept = {key: t for key, t in saved.items() if key not in parameters}
                 found.activations = sum(t.untyped_storage().nbytes() for t in kept.values()) + _handed(loss)
                 del kept
             saved.clear()

@@ -53,6 +53,7 @@ def plan_steps(data: DataConfig, world: int = 1) -> Steps:
     micro = data.micro_batch
     if micro is None:
         micro = max(n for n in range(1, min(16, per_rank) + 1) if per_rank % n == 0)
+    micro = min(micro, per_rank)  # on very many devices each has fewer sequences than it could take at once
     if micro <= 0 or per_rank % micro:
         divisors = [n for n in range(1, per_rank + 1) if per_rank % n == 0]
         nearest = min(divisors, key=lambda n: (abs(n - micro), n))
