@@ -47,7 +47,7 @@ class Phases(Mixture):
     def samples(self, g: npt.ArrayLike) -> tuple[Ints, Ints, Ints]:
         """g (N,) → domain indices (N,), epochs (N,), blocks (N,)."""
         numbers = np.asarray(g, dtype=np.int64)
-        found = tuple(np.empty_like(numbers) for _ in range(3))
+        found = np.empty_like(numbers), np.empty_like(numbers), np.empty_like(numbers)
         phases = np.searchsorted(self.starts, numbers, side="right") - 1
         for phase in np.unique(phases):
             here = phases == phase
