@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from packtrain.cli import main
 from packtrain.data.prepare import PrepareOptions, prepare
 from packtrain.errors import UserError
 from packtrain.jobs.report import ReportJob, run
@@ -71,6 +72,31 @@ def test_the_page_stands_alone_and_runs_nothing(prepared: Path, tmp_path: Path) 
     )
     assert "&lt;script&gt;alert" in page and "url(" not in page and "@import" not in page
     assert "prefers-color-scheme: dark" in page and "width=device-width" in page
+
+
+def test_files_that_a_domain_does_not_take_stand_on_the_page(tmp_path: Path) -> None:
+    books = tmp_path / "books"
+    books.mkdir()
+    (books / "a.txt").write_text("A llama went over the pass and rested by the lake. " * 100)
+    for i in range(25):
+        (books / f"{i:02d}<i>.pdf").write_bytes(b"%PDF")
+    prepare("books", books, tmp_path / "documents", 0.0, options=PrepareOptions(processes=1))
+    run(ReportJob(documents=str(tmp_path / "documents")))
+    page = (tmp_path / "documents" / "report.html").read_text()
+    assert "25 files of other kinds, or not wanted, were not read" in page
+    assert "00&lt;i&gt;.pdf" in page and "and 5 more" in page
+
+
+def test_report_data_alone_looks_where_prepare_writes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["report", "data"]) == 2
+    assert "documents=data/documents: no such folder" in capsys.readouterr().err
+    prepare("unicode", None, Path("data/documents/unicode"), 0.2)
+    assert main(["report", "data"]) == 0
+    assert "page        data/documents/report.html" in capsys.readouterr().out
+    assert "unicode" in Path("data/documents/report.html").read_text()
 
 
 def test_what_holds_no_report_is_answered_in_one_line(tmp_path: Path) -> None:

@@ -72,6 +72,7 @@ def section(anchor: str, folder: Path, report: Report) -> list[str]:
     ]
     parts += steps(report)
     parts += skipped(report.get("skipped", {}))
+    parts += not_read(report.get("not_read", {}))
     if after := report.get("after"):
         before = report.get("before", {})
         parts += ["<h3>Length of a document, in characters</h3>", lengths(before.get("lengths", {}), after["lengths"])]
@@ -116,6 +117,16 @@ def skipped(skips: Mapping[str, Any]) -> list[str]:
         table(("reason", "times"), rows),
         f"<details><summary>where ({len(places)} places)</summary>{where}</details>",
     ]
+
+
+def not_read(left: Mapping[str, Any]) -> list[str]:
+    """Files of the input folder that the domain did not take: of other kinds, of sites not wanted."""
+    if not left.get("count"):
+        return []
+    more = f" and {count(left['count'] - len(left['first']))} more" if left["count"] > len(left["first"]) else ""
+    names = escape(", ".join(left["first"])) + more
+    told = f"{count(left['count'])} files of other kinds, or not wanted, were not read"
+    return [f"<details><summary>{told}</summary><p>{names}</p></details>"]
 
 
 def lengths(before: Mapping[str, int], after: Mapping[str, int]) -> str:
