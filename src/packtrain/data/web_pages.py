@@ -63,27 +63,30 @@ def _crawl(file: Path) -> Path:
 
 def read(path: Path, name: str, domain: str, pages: Pages, skips: Skips) -> Iterator[Document]:
     """The pages of one file, as documents of `domain`."""
+    before, number = skips.counts.total(), 0
     if path.name.endswith(SUFFIXES):
-        yield from _lines(path, name, domain, skips)
-        return
-    with path.open("rb") as file:
-        head = file.read(4)
-        file.seek(0)
-        if not head:
-            skips.skip("empty file", 0)
-        number = 0
-        for record in records(file, skips):
-            number += 1
-            text = _text(record, pages.extract, skips)
-            if text is None:
-                continue
-            metadata: dict[str, object] = {"offset": record.offset}
-            if date := record.headers.get("warc-date"):
-                metadata["date"] = date
-            if record.mended:
-                metadata["mended"] = "Content-Length"
-            url = record.headers.get("warc-target-uri", "").strip("<>").strip() or None
-            yield Document(f"{name}#{number}", text, domain, name, url=url, metadata=metadata)
+        for number, document in enumerate(_lines(path, name, domain, skips), 1):  # noqa: B007
+            yield document
+    else:
+        with path.open("rb") as file:
+            for number, record in enumerate(records(file, skips), 1):
+                if document := _page(record, f"{name}#{number}", domain, name, pages.extract, skips):
+                    yield document
+    if not number and skips.counts.total() == before:
+        skips.skip("empty file", 0)
+
+
+def _page(record: Record, identity: str, domain: str, name: str, extract: Extract, skips: Skips) -> Document | None:
+    text = _text(record, extract, skips)
+    if text is None:
+        return None
+    metadata: dict[str, object] = {"offset": record.offset}
+    if date := record.headers.get("warc-date"):
+        metadata["date"] = date
+    if record.mended:
+        metadata["mended"] = "Content-Length"
+    url = record.headers.get("warc-target-uri", "").strip("<>").strip() or None
+    return Document(identity, text, domain, name, url=url, metadata=metadata)
 
 
 def _lines(path: Path, name: str, domain: str, skips: Skips) -> Iterator[Document]:

@@ -51,9 +51,15 @@ def files(repository: Path, wanted_suffix: object, limits: Limits, skips: Skips)
     """The licence files first, then those that `wanted_suffix(path)` wants."""
     wanted = wanted_suffix if callable(wanted_suffix) else bool
     if repository.is_file():
-        for choose in (lambda name: _is_licence(_last(name)), lambda name: bool(wanted(name))):
-            for name, content in files_in(repository, choose, skips if choose("x.py") else Skips(), limits):
-                yield File(name, content)
+        for choose, told in (
+            (lambda name: _is_licence(_last(name)), Skips()),
+            (lambda name: bool(wanted(name)), skips),
+        ):
+            for name, content in files_in(repository, choose, told, limits):
+                if choose(name):
+                    yield File(name, content)
+                else:  # a file by itself is given whatever is chosen
+                    told.skip("no archive", 0)
         return
     names = list(listed(repository, skips))
     for path, name in sorted(names, key=lambda entry: (not _is_licence(_last(entry[1])), entry[1])):
