@@ -29,7 +29,9 @@ import torch
 
 os.environ.setdefault("KINETO_LOG_LEVEL", "6")  # the profiler's notes on itself
 ROOT = Path(__file__).resolve().parent.parent
-PACKAGES = ("packtrain", "torch", "numpy", "lightning", "transformers", "litgpt", "xformers", "triton")
+PACKAGES = (
+    "packtrain", "torch", "numpy", "lightning", "transformers", "litgpt", "llama_cpp_python", "xformers", "triton",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -17,13 +17,19 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 PAGE, RESULTS = ROOT / "docs" / "performance.md", ROOT / "benchmarks" / "results"
 BLOCK = re.compile(r"(<!-- table: (\S+) (.+?) -->\n).*?(<!-- end -->)", re.DOTALL)
-UNITS = {"seconds_per_step": "s/step", "cpu_seconds_per_step": "CPU s/step", "tokens_per_second": "tokens/s"}
+UNITS = {
+    "seconds_per_step": "s/step",
+    "cpu_seconds_per_step": "CPU s/step",
+    "tokens_per_second": "tokens/s",
+    "prefill_tokens_per_second": "prefill tokens/s",
+}
 
 
 def draw(document: dict[str, Any], columns: list[str]) -> str:
     """The results of one file as a Markdown table, headed by where they are from."""
     machine, versions = document["machine"], document["versions"]
-    packages = ", ".join(f"{name} {versions[name]}" for name in ("torch", "transformers", "litgpt") if name in versions)
+    named = ("torch", "transformers", "litgpt", "llama_cpp_python")
+    packages = ", ".join(f"{name} {versions[name]}" for name in named if name in versions)
     what = machine["gpu"] or f"{machine['cpu']}, {machine['threads']} threads"
     lines = [
         f"*{what}; {packages}; {document['date']}, commit {(document['commit'] or 'unknown')[:10]}*",

@@ -50,7 +50,16 @@ def test_gpu_runs_its_cpu_part(tmp_path: Path) -> None:
         assert row["tokens_per_second"] > 0 and row["mfu_6n"] is None, "the peak of this device is not in the table"
 
 
-@pytest.mark.parametrize("name", ["train_step", "recompute", "overhead", "gpu"])
+def test_generate_times_every_implementation_on_the_same_weights(tmp_path: Path) -> None:
+    rows = run("generate", tmp_path, "--threads", "1", "--no-compile")
+    found = [(row["implementation"], row["precision"]) for row in rows]
+    assert found[:3] == [("transformers", "fp32"), ("packtrain", "fp32"), ("packtrain", "int8")]
+    for row in rows:
+        assert row["tokens_per_second"] > 0 and row["prefill_tokens_per_second"] > 0
+        assert ("times_transformers" in row) == (row["implementation"] == "packtrain")
+
+
+@pytest.mark.parametrize("name", ["train_step", "recompute", "overhead", "gpu", "generate"])
 def test_help_says_what_is_measured(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as left:
         importlib.import_module(f"benchmarks.{name}").main(["--help"])

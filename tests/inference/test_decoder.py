@@ -15,6 +15,7 @@ from packtrain.inference.quality import perplexity
 from packtrain.inference.settings import GenerationConfig
 from packtrain.inference.store import load_decoder, save_decoder
 from packtrain.model.config import ModelConfig
+from packtrain.model.engine import compile_unavailable
 from packtrain.model.initialisation import initialise
 from packtrain.model.llama import Llama
 
@@ -138,3 +139,35 @@ def test_perplexity_is_the_models_loss() -> None:
         expected = [model.loss(part[None, :-1], part[None, 1:]) * (len(part) - 1) for part in tokens.split(20)]
     loss = float(sum(expected) / (50 - 3))
     assert perplexity(Decoder.of(model, "fp32"), tokens, 20) == pytest.approx(torch.tensor(loss).exp().item(), rel=1e-5)
+
+
+def compiled_steps_equal(model: Llama, precision: Precision) -> None:
+    """Three rows of different lengths; the second leaves, then the first: the compiled step follows the eager one."""
+    eager, compiled = Decoder.of(model, precision), Decoder.of(model, precision)
+    compiled.compile_step()
+    tokens = torch.randint(0, 320, (3, 40), generator=torch.Generator().manual_seed(1)).to(eager.device)
+    lengths, rows = torch.tensor([5, 17, 30]), torch.arange(3)
+    for again in range(2):  # the second text meets the first one's cache
+        for decoder in (eager, compiled):
+            decoder.reset(3, 48)
+            decoder.prefill(tokens[:, :30] + again, lengths)
+        rows = torch.arange(3)
+        for step in range(6):
+            for number, staying in ((2, [0, 2]), (4, [1])):
+                if step == number:
+                    rows = rows[staying]
+                    eager.keep(torch.tensor(staying, device=eager.device))
+                    compiled.keep(torch.tensor(staying, device=eager.device))
+            given = tokens[rows, lengths[rows] + step]
+            expected, found = eager.step(given), compiled.step(given)
+            assert found.shape == expected.shape == (len(rows), 320)
+            assert (found - expected).abs().max() < {"fp32": 1e-4, "bf16": 0.12, "int8": 0.12, "int4": 0.12}[precision]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(400)
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
+def test_a_compiled_step_gives_the_eager_logits_while_rows_finish(precision: Precision) -> None:
+    if (reason := compile_unavailable(torch.device("cpu"))) is not None:
+        pytest.skip(reason)
+    compiled_steps_equal(lively("grouped heads"), precision)

@@ -71,13 +71,21 @@ def stored(tensor: Tensor, kind: GGMLQuantizationType) -> np.ndarray:
     return library().quants.quantize(tensor.float().numpy(), kind)
 
 
-def write_gguf(path: Path, ours: Tensors, config: ModelConfig, tokenizer: Path, kind: GGUFType, name: str) -> None:
-    """Writes the file tensor by tensor: one of them and its quantised copy are in memory at a time."""
+def write_gguf(
+    path: Path, ours: Tensors, config: ModelConfig, tokenizer: Path | None, kind: GGUFType, name: str
+) -> None:
+    """Writes the file tensor by tensor: one of them and its quantised copy are in memory at a time.
+
+    tokenizer: None writes no vocabulary, for a model that is given ids.
+    """
     gguf = library()
     writer = gguf.GGUFWriter(path, "llama")
     try:
         _describe(writer, config, kind, name)
-        _vocabulary(writer, tokenizer, config.vocabulary)
+        if tokenizer is None:
+            writer.add_tokenizer_model("no_vocab")
+        else:
+            _vocabulary(writer, tokenizer, config.vocabulary)
         shapes = tensor_shapes(config)
         for tensor, shape in shapes.items():
             quantised = type_of(tensor, shape, kind)

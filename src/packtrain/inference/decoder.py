@@ -9,7 +9,7 @@ faster than three. The cache is allocated once. Norms and rotations are fp32, as
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +19,8 @@ from packtrain.inference.matrices import ACTIVATIONS, Matrix, Precision, matrix
 from packtrain.model.config import ModelConfig
 from packtrain.model.llama import Llama
 from packtrain.model.rope import rope_table, turn
+
+ROUNDED = 256  # the length of a compiled step's cache is a multiple of so many tokens
 
 
 class Layer(nn.Module):
@@ -58,6 +60,9 @@ class Decoder(nn.Module):
         self.register_buffer("norm", norm)
         self.output = output
         self.lengths = torch.zeros(0, dtype=torch.long)
+        self.keys = self.values = torch.zeros(0)
+        self.compiled: Callable[..., Tensor] | None = None
+        self.alive: Tensor | None = None  # the rows of a compiled step that are still asked for; None: all
 
     @property
     def device(self) -> torch.device:
@@ -96,12 +101,28 @@ class Decoder(nn.Module):
         embedding = get("tok_embeddings").to(ACTIVATIONS[precision])
         return cls(config, precision, layers, embedding, get("norm"), matrix(get("output"), precision)).eval()
 
+    def compile_step(self) -> None:
+        """From now on `step` is one compiled graph of fixed shapes, on CUDA a CUDA graph.
+
+        It looks at the whole cache, whose length is rounded up and whose finished rows stay, so that no shape changes:
+        another number of rows, or more than 256 tokens more, compiles anew (half a minute).
+        """
+        mode = "reduce-overhead" if self.device.type == "cuda" else "default"
+        self.compiled = torch.compile(self._fixed_step, fullgraph=True, dynamic=False, mode=mode)
+
     def reset(self, rows: int, length: int) -> None:
         """An empty cache for `rows` sequences of up to `length` tokens: 2 · layers · kv width numbers for each."""
         config, device = self.config, self.device
+        if self.compiled is not None:
+            length = ROUNDED * -(-length // ROUNDED)
         shape = (config.n_layers, rows, config.kv_heads, length, config.head_dim)
-        self.keys = torch.zeros(shape, dtype=self.dtype, device=device)
-        self.values = torch.zeros(shape, dtype=self.dtype, device=device)
+        self.alive = None
+        if self.compiled is None or self.keys.shape != shape:  # a CUDA graph knows its cache by its address
+            self.keys = torch.zeros(shape, dtype=self.dtype, device=device)
+            self.values = torch.zeros(shape, dtype=self.dtype, device=device)
+            if self.compiled is not None:
+                torch._dynamo.mark_static_address(self.keys)
+                torch._dynamo.mark_static_address(self.values)
         self.lengths = torch.zeros(rows, dtype=torch.long, device=device)
         self.table = rope_table(torch.arange(length, device=device), config.head_dim, config.rope_theta)
 
@@ -137,6 +158,8 @@ class Decoder(nn.Module):
     @torch.inference_mode()
     def step(self, tokens: Tensor) -> Tensor:
         """tokens (B,) → logits (B, V) fp32."""
+        if self.compiled is not None:
+            return self._compiled_step(self.compiled, tokens)
         at = self.lengths
         B, n = tokens.shape[0], int(at.max()) + 1
         x = F.embedding(tokens[:, None], self.embedding)  # (B, 1, C)
@@ -178,8 +201,39 @@ class Decoder(nn.Module):
         """What `hidden` gives, (…, C) → logits (…, V) fp32."""
         return self._logits(hidden)
 
+    def _compiled_step(self, compiled: Callable[..., Tensor], tokens: Tensor) -> Tensor:
+        """Rows that have finished go on with some token, unseen, at their last place."""
+        if self.alive is not None:
+            every = torch.zeros_like(self.lengths)
+            every[self.alive] = tokens
+            tokens = every
+        rope = self.table[self.lengths][:, None]
+        logits = compiled(tokens, self.lengths, rope, self.keys, self.values)
+        if self.alive is None:
+            self.lengths = self.lengths + 1
+            return logits.clone()  # the graph's own memory is written again by the next step
+        self.lengths = self.lengths.index_add(0, self.alive, torch.ones_like(self.alive))
+        return logits[self.alive]
+
+    def _fixed_step(self, tokens: Tensor, at: Tensor, rope: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+        """`step` without a shape that depends on where the rows are: (B,), (B,), (B, 1, D/2, 2) → (B, V)."""
+        x = F.embedding(tokens[:, None], self.embedding)  # (B, 1, C)
+        rows = torch.arange(x.shape[0], device=x.device)
+        mask = (torch.arange(keys.shape[3], device=x.device) <= at[:, None])[:, None, None]  # (B, 1, 1, length)
+        for i, layer in enumerate(self.stack):
+            q, k, v = self._heads(layer, x, rope)
+            keys[i, rows, :, at], values[i, rows, :, at] = k[:, :, 0], v[:, :, 0]
+            heads = F.scaled_dot_product_attention(
+                q, keys[i], values[i], attn_mask=mask, enable_gqa=k.shape[1] != q.shape[1]
+            )
+            x = self._leave(layer, x, heads)
+        return self._logits(x[:, 0])
+
     def keep(self, rows: Tensor) -> None:
         """Drops all rows of the cache but `rows`: those that have not finished."""
+        if self.compiled is not None:
+            self.alive = rows if self.alive is None else self.alive[rows]
+            return
         self.keys, self.values = self.keys[:, rows], self.values[:, rows]
         self.lengths = self.lengths[rows]
 
@@ -188,8 +242,8 @@ class Decoder(nn.Module):
         config = self.config
         B, T, _ = x.shape
         joined = layer.qkv(self._normalised(x, layer.attention_norm)).view(B, T, -1, config.head_dim)
-        q, k, v = joined.split([config.n_heads, config.kv_heads, config.kv_heads], dim=2)
-        q, k = turn(q, rope, backwards=False), turn(k, rope, backwards=False)
+        qk, v = joined.split([config.n_heads + config.kv_heads, config.kv_heads], dim=2)
+        q, k = turn(qk, rope, backwards=False).split([config.n_heads, config.kv_heads], dim=2)
         return q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2)
 
     def _leave(self, layer: Layer, x: Tensor, heads: Tensor) -> Tensor:

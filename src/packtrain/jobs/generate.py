@@ -20,6 +20,7 @@ from packtrain.inference.matrices import Precision
 from packtrain.inference.prompts import done_lines, read_prompts
 from packtrain.inference.settings import GenerationConfig
 from packtrain.jobs.opening import Ready, open_model
+from packtrain.model.engine import compile_unavailable
 from packtrain.tokenizer.tokenizer import Tokenizer
 
 
@@ -31,6 +32,7 @@ class GenerateJob:
     instead of one; the results are JSON lines, in `output` or on stdout, `batch_size` drawn side by side.
     interactive: ask for prompts until the input ends.  tokenizer: None takes the model's own.  context: tokens the
     model looks back on, None what it was trained on.  precision: None takes fp32, or what was quantised.
+    compile: the decoding step as one compiled graph, on CUDA a CUDA graph.
     output: a file that also gets prompt and continuation, and beside it OUTPUT.json says what it was made from. A file
     that is there is kept unless `overwrite`; made from the same, it is done.
     """
@@ -49,6 +51,7 @@ class GenerateJob:
     context: int | None = None
     batch_size: int = 8
     precision: Precision | None = None
+    compile: bool = False
     device: str = "auto"
     tokenizer: str | None = None
     output: str | None = None
@@ -74,7 +77,7 @@ def run(job: GenerateJob) -> None:
         print(Path(job.output).read_text(encoding="utf-8"), end="")
         _say(f"{job.output} is done: same checkpoint, same settings (overwrite=true writes it again)")
         return
-    decoder, config = ready.decoder(), settings_of(job, ready.length)
+    decoder, config = decoder_of(job, ready), settings_of(job, ready.length)
     if job.interactive:
         converse(decoder, ready.tokenizer, config)
         return
@@ -120,7 +123,7 @@ def many(job: GenerateJob, ready: Ready) -> None:
             return
         if done:
             _say(f"{job.output} holds {done} of {len(prompts)} prompts: going on")
-    decoder = ready.decoder()
+    decoder = decoder_of(job, ready)
     with open(job.output, "a", encoding="utf-8") if job.output else nullcontext(sys.stdout) as out:
         starts = range(done, len(prompts), job.batch_size)
         for start in tqdm(starts, desc="generate", unit="batch", delay=1, disable=None, leave=False):
@@ -130,6 +133,16 @@ def many(job: GenerateJob, ready: Ready) -> None:
                 values = {"index": number, "prompt": prompt, "completion": text}
                 out.write(json.dumps(values, ensure_ascii=False).encode("utf-8", "replace").decode() + "\n")
             out.flush()
+
+
+def decoder_of(job: GenerateJob, ready: Ready) -> Decoder:
+    """The model, its step compiled where that is asked for. Raises `UserError` where nothing can compile."""
+    decoder = ready.decoder()
+    if job.compile:
+        if (reason := compile_unavailable(decoder.device)) is not None:
+            raise UserError(f"compile=true {reason}, or give compile=false")
+        decoder.compile_step()
+    return decoder
 
 
 def begin(output: Path, source: dict[str, Any], overwrite: bool) -> int:
