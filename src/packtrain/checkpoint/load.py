@@ -34,8 +34,14 @@ def load_model(
     try:
         model.load_state_dict(read_weights(path, device), strict=True, assign=True)
     except (RuntimeError, SafetensorError, OSError) as error:
-        raise Failure(f"{path} does not hold the model it says: {str(error).splitlines()[0]}") from error
+        raise Failure(f"{path} does not hold the model it says: {reason(error)}") from error
     return model.eval(), meta
+
+
+def reason(error: Exception) -> str:
+    """One line: PyTorch's first says only that there are errors, its second which."""
+    lines = str(error).splitlines()
+    return lines[1].strip() if lines[0].startswith("Error(s) in loading") and len(lines) > 1 else lines[0]
 
 
 def read_weights(path: Path, device: str | torch.device = "cpu") -> dict[str, Tensor]:

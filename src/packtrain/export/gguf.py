@@ -8,6 +8,7 @@ package, llama.cpp's own (https://github.com/ggml-org/llama.cpp/tree/master/gguf
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -19,6 +20,7 @@ from torch import Tensor
 
 from packtrain.errors import UserError
 from packtrain.export.shapes import LAYER_PARTS, Tensors, tensor_shapes
+from packtrain.export.stream import said_as_os_error
 from packtrain.model.config import ModelConfig
 
 if TYPE_CHECKING:
@@ -101,9 +103,12 @@ def write_gguf(
         writer.write_kv_data_to_file()
         writer.write_ti_data_to_file()
         for tensor, shape in shapes.items():
-            writer.write_tensor_data(stored(ours[tensor], type_of(tensor, shape, kind)))
+            values = stored(ours[tensor], type_of(tensor, shape, kind))
+            with said_as_os_error(path):
+                writer.write_tensor_data(values)
     finally:
-        writer.close()
+        with contextlib.suppress(OSError):  # what is still buffered does not fit either
+            writer.close()
 
 
 def _describe(writer: GGUFWriter, config: ModelConfig, kind: GGUFType, name: str) -> None:

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from packtrain.errors import UserError
 from packtrain.export.shapes import Tensors, tensor_shapes
-from packtrain.export.stream import raw
+from packtrain.export.stream import raw, said_as_os_error
 from packtrain.model.config import ModelConfig
 
 BY_ROWS = ("attention.wq.weight", "attention.wk.weight", "attention.wv.weight", "w1.weight", "w3.weight")
@@ -74,7 +74,7 @@ def write_meta(folder: Path, ours: Tensors, config: ModelConfig, shards: int, dt
     shapes = shard_shapes(config, shards)
     paths = [folder / f"consolidated.{i:02d}.pth" for i in range(shards)]
     for path in paths:  # torch.empty takes no memory before it is written to, and it never is
-        with torch.serialization.skip_data():
+        with torch.serialization.skip_data(), said_as_os_error(path):
             torch.save({name: torch.empty(shape, dtype=dtype) for name, shape in shapes.items()}, path)
     places = [record_offsets(path) for path in paths]
     files = [path.open("r+b") for path in paths]

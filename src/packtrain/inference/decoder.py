@@ -15,25 +15,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from packtrain.inference.layer import Layer, read_layer
 from packtrain.inference.matrices import ACTIVATIONS, Matrix, Precision, matrix
 from packtrain.model.config import ModelConfig
 from packtrain.model.llama import Llama
 from packtrain.model.rope import rope_table, turn
 
 ROUNDED = 256  # the length of a compiled step's cache is a multiple of so many tokens
-
-
-class Layer(nn.Module):
-    """The matrices of one layer in their precision."""
-
-    attention_norm: Tensor
-    ffn_norm: Tensor
-
-    def __init__(self, attention_norm: Tensor, ffn_norm: Tensor, qkv: Matrix, wo: Matrix, w13: Matrix, w2: Matrix):
-        super().__init__()
-        self.register_buffer("attention_norm", attention_norm)
-        self.register_buffer("ffn_norm", ffn_norm)
-        self.qkv, self.wo, self.w13, self.w2 = qkv, wo, w13, w2
 
 
 class Decoder(nn.Module):
@@ -83,21 +71,7 @@ class Decoder(nn.Module):
         def get(name: str) -> Tensor:
             return tensors[f"{name}.weight"].detach().to(device)
 
-        def joined(prefix: str, *names: str) -> Matrix:
-            found = [get(f"{prefix}.{name}") for name in names]
-            return matrix(found[0] if len(found) == 1 else torch.cat(found), precision)
-
-        layers = [
-            Layer(
-                get(f"layers.{i}.attention_norm"),
-                get(f"layers.{i}.ffn_norm"),
-                joined(f"layers.{i}.attention", "wq", "wk", "wv"),
-                joined(f"layers.{i}.attention", "wo"),
-                joined(f"layers.{i}.feed_forward", "w1", "w3"),
-                joined(f"layers.{i}.feed_forward", "w2"),
-            )
-            for i in range(config.n_layers)
-        ]
+        layers = [read_layer(lambda part, i=i: get(f"layers.{i}.{part}"), precision) for i in range(config.n_layers)]
         embedding = get("tok_embeddings").to(ACTIVATIONS[precision])
         return cls(config, precision, layers, embedding, get("norm"), matrix(get("output"), precision)).eval()
 

@@ -16,7 +16,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from packtrain.errors import Failure, UserError
-from packtrain.inference.decoder import Decoder, Layer
+from packtrain.inference.decoder import Decoder
+from packtrain.inference.layer import Layer
 from packtrain.inference.matrices import Int4, Int8, Matrix, Plain, Precision
 from packtrain.model.config import ModelConfig
 from packtrain.settings import build
@@ -32,7 +33,10 @@ def is_decoder(folder: Path) -> bool:
 def save_decoder(decoder: Decoder, folder: Path, about: Mapping[str, Any]) -> None:
     """Writes both files into `folder`; `about` is kept beside the shape: what it was made from."""
     tensors = {name: tensor.contiguous() for name, tensor in decoder.state_dict().items()}
-    save_file(tensors, folder / WEIGHTS)
+    try:
+        save_file(tensors, folder / WEIGHTS)
+    except SafetensorError as error:  # its name for a full disk
+        raise Failure(f"{folder / WEIGHTS}: {error}; free some space, then run the same command again") from error
     values = {
         "version": VERSION, "precision": decoder.precision, "model": dataclasses.asdict(decoder.config), **about,
     }  # fmt: skip

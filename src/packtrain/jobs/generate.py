@@ -89,8 +89,9 @@ def run(job: GenerateJob) -> None:
 def one(decoder: Decoder, tokenizer: Tokenizer, prompt: str, config: GenerationConfig) -> str:
     """Prints prompt and continuation as it is drawn; returns both."""
     text = prompt
+    pieces = generate(decoder, tokenizer, prompt, config, _say)  # what it has to say of the prompt comes first
     print(prompt, end="", flush=True)
-    for piece in generate(decoder, tokenizer, prompt, config, _say):
+    for piece in pieces:
         text += piece
         print(piece, end="", flush=True)
     print()
