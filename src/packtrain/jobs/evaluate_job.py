@@ -33,6 +33,7 @@ class EvaluateJob:
     tasks: dict[str, TaskSpec] = field(default_factory=dict)
     task_file: tuple[str, ...] = ()
     data_dir: str | None = None
+    skip_malformed: bool = False
     limit: int | None = None
     batch_tokens: int = 4096
     seed: int = 1

@@ -45,9 +45,8 @@ def _run(job: EvaluateJob, world: World, answerer: Callable[[Ready], Answerer] |
     made = made_from(job, ready)
     output = Path(job.output) if job.output else default_output(job.checkpoint)
     before = world.agree(lambda: earlier(output, made, job.overwrite))
-    around = Surroundings(
-        Path(job.data_dir) if job.data_dir else None, job.allow_code_execution, str(job.device), job.seed, say
-    )
+    data_dir = Path(job.data_dir) if job.data_dir else None
+    around = Surroundings(data_dir, job.skip_malformed, job.allow_code_execution, str(job.device), job.seed, say)
     tasks = world.agree(
         lambda: [task for name, spec in specs.items() for task in prepare(name, spec, around, job.limit)]
     )
@@ -132,11 +131,16 @@ def earlier(output: Path, made: Made, overwrite: bool) -> dict[str, Any]:
 
 def notes(tasks: dict[str, Any]) -> str:
     """What a reader of the table must know."""
-    lines = [
-        f"{key}: {found['cut']} of {found['n']} prompts were longer than the context and cut from the left"
-        for key, found in tasks.items()
-        if found["cut"]
-    ]
+    lines = []
+    for key, found in tasks.items():
+        if found["cut"]:
+            lines.append(
+                f"{key}: {found['cut']} of {found['n']} prompts were longer than the context and cut from the left"
+            )
+        if found["skipped"]:
+            lines.append(
+                f"{key}: {len(found['skipped'])} malformed rows were left out, the first: {found['skipped'][0]}"
+            )
     return "".join(f"note: {line}\n" for line in lines)
 
 

@@ -25,7 +25,7 @@ class ModelAnswerer:
         found: dict[int, Answer] = {}
         scored = [i for i, request in enumerate(requests) if isinstance(request, Likelihood)]
         asked = cast(list[Likelihood], [requests[i] for i in scored])
-        found |= zip(scored, likelihood.answer(self.tokenizer, self._score, asked, self.limit), strict=True)
+        found |= zip(scored, likelihood.answer(self.tokenizer, self.score, asked, self.limit), strict=True)
         alike: dict[Generate, list[int]] = {}
         for i, request in enumerate(requests):
             if isinstance(request, Generate):
@@ -35,7 +35,7 @@ class ModelAnswerer:
             found |= zip(places, self._generate(settings, prompts, [numbers[i] for i in places]), strict=True)
         return [found[i] for i in range(len(requests))]
 
-    def _score(self, sequences: Sequence[Wanted]) -> likelihood.Found:
+    def score(self, sequences: Sequence[Wanted]) -> likelihood.Found:
         return likelihood.packed_score(self.decoder, sequences, self.batch_tokens)
 
     def _generate(self, settings: Generate, prompts: Sequence[str], numbers: Sequence[int]) -> list[Completions]:

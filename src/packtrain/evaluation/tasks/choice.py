@@ -63,8 +63,8 @@ class Choice(Scoring):
 
     def score(self, item: Item, answers: Sequence[Answer]) -> Kept:
         found = [answer for answer in answers if isinstance(answer, Scored)]
-        choices = [str(choice) for choice in item.row["choices"]]
-        n = len(choices)
+        n = len(item.row["choices"])
+        choices = [r.continuation.lstrip(" ") for r in item.requests[:n] if isinstance(r, Likelihood)]
         kept: dict[str, Any] = {
             "gold": item.row["gold"],
             "likelihoods": [answer.log_likelihood for answer in found[:n]],

@@ -19,25 +19,30 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class Data:
-    """Rows under the names that the templates use. sha256: of the files' bytes (of the rows, where from the hub)."""
+    """Rows under the names that the templates use. sha256: of the files' bytes (of the rows, where from the hub).
+    skipped: what was wrong with the rows that were left out."""
 
     rows: list[Row]
     files: tuple[str, ...]
     sha256: str
+    skipped: tuple[str, ...] = ()
 
 
-def load_data(name: str, sources: Sequence[Source], data_dir: Path | None) -> Data:
+def load_data(
+    name: str, sources: Sequence[Source], data_dir: Path | None, skip: bool = False, needs: tuple[str, ...] = ()
+) -> Data:
     """The first of `sources` that is below `data_dir`; without a data_dir, the one on the hub.
 
-    Raises `UserError`: no file (with where to get it), a malformed row (with its line), no rows.
+    needs: fields that every row must have.  skip: malformed rows are left out and told in `Data.skipped`. Raises
+    `UserError`: no file (with where to get it), a malformed row (with its line), no rows.
     """
     for source in sources:
         paths = find(source, data_dir)
         if paths:
-            return _checked(name, _from_files(source, paths))
+            return _checked(name, _from_files(paths, Collected(source, skip, needs)))
     for source in sources if data_dir is None else ():
         if source.hub is not None:
-            return _checked(name, _from_hub(name, source, source.hub))
+            return _checked(name, _from_hub(name, source.hub, Collected(source, skip, needs)))
     raise UserError(missing(name, sources, data_dir))
 
 
@@ -64,20 +69,39 @@ def find(source: Source, data_dir: Path | None) -> list[tuple[Path, str]]:
     return [(path, match[1]) for path, match in matches if match]
 
 
-def _from_files(source: Source, paths: Sequence[tuple[Path, str]]) -> Data:
+def _from_files(paths: Sequence[tuple[Path, str]], found: Collected) -> Data:
     digest = hashlib.sha256()
-    rows: list[Row] = []
     for path, match in paths:
-        rows += [
-            canonical(raw | {"_match": match}, source, place)
-            for place, row in read(path, source.columns)
-            for raw in _each(row, source, place)
-        ]
+        for place, row in read(path, found.source.columns):
+            found.add(place, row, match)
         digest.update(path.name.encode() + b"\0" + hashlib.sha256(path.read_bytes()).digest())
-    return Data(rows, tuple(str(path) for path, _ in paths), digest.hexdigest())
+    return Data(found.rows, tuple(str(path) for path, _ in paths), digest.hexdigest(), tuple(found.skipped))
 
 
-def _from_hub(name: str, source: Source, hub: Hub) -> Data:
+class Collected:
+    """Raw rows made canonical, one after the other."""
+
+    def __init__(self, source: Source, skip: bool, needs: tuple[str, ...]) -> None:
+        self.source, self.skip, self.needs = source, skip, needs
+        self.rows: list[Row] = []
+        self.skipped: list[str] = []
+
+    def add(self, place: str, row: Raw | UserError, match: str = "") -> None:
+        try:
+            if isinstance(row, UserError):
+                raise row
+            whole = [canonical(raw | {"_match": match}, self.source, place) for raw in _each(row, self.source, place)]
+            absent = [field for one in whole for field in self.needs if field not in one]
+            if absent:
+                raise UserError(f"{place}: has no '{absent[0]}'; mend or remove the row")
+            self.rows += whole
+        except UserError as error:
+            if not self.skip:
+                raise UserError(f"{error} (skip_malformed=true leaves it out)") from error
+            self.skipped.append(str(error))
+
+
+def _from_hub(name: str, hub: Hub, collected: Collected) -> Data:
     try:
         import datasets  # pyright: ignore[reportMissingImports]
     except ImportError as error:
@@ -93,12 +117,10 @@ def _from_hub(name: str, source: Source, hub: Hub) -> Data:
             "without a network give the file below data_dir=PATH"
         ) from error
     where = f"{hub.repository} {hub.split}"
-    rows = [
-        canonical(raw | {"_match": ""}, source, f"{where}, row {number}")
-        for number, row in enumerate(found, 1)
-        for raw in _each(dict(row), source, f"{where}, row {number}")
-    ]
-    return Data(rows, (where,), hashlib.sha256(repr(rows).encode()).hexdigest())
+    for number, row in enumerate(found, 1):
+        collected.add(f"{where}, row {number}", dict(row))
+    digest = hashlib.sha256(repr(collected.rows).encode()).hexdigest()
+    return Data(collected.rows, (where,), digest, tuple(collected.skipped))
 
 
 def _checked(name: str, data: Data) -> Data:

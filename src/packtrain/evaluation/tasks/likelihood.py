@@ -32,10 +32,10 @@ Score = Callable[[Sequence[Wanted]], Found]
 def encode(tokenizer: Codec, requests: Sequence[Likelihood], limit: int) -> tuple[list[Wanted], list[bool]]:
     """Context and continuation are encoded as one text, and what the context alone would have taken is not scored.
 
-    Spaces at the end of a context belong to the continuation, for a tokenizer writes them into the first piece of a
+    White space at the end of a context belongs to the continuation, for a tokenizer writes it into the first piece of a
     word. Behind BOS only the last `limit` tokens are kept: (what is wanted, whether the beginning was cut).
     """
-    parts = [(r.context.rstrip(" "), r.context[len(r.context.rstrip(" ")) :] + r.continuation) for r in requests]
+    parts = [(r.context.rstrip(), r.context[len(r.context.rstrip()) :] + r.continuation) for r in requests]
     whole = tokenizer.encode_batch([context + continuation for context, continuation in parts])
     contexts = dict.fromkeys(context for context, _ in parts)
     alone = dict(zip(contexts, map(len, tokenizer.encode_batch(list(contexts))), strict=True))

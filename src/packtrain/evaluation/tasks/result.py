@@ -45,10 +45,11 @@ def table(tasks: Mapping[str, Mapping[str, Any]], specs: Mapping[str, TaskSpec])
     for key, found in tasks.items():
         spec = specs.get(key.partition("@")[0])
         scale = spec.scale if spec else 100.0
+        known = {figure.partition("@")[0] for figure in spec.paper} if spec else set()
         digits = 1 if scale == 100.0 else 3
         for name, figure in found["figures"].items():
             paper = published(spec, name, found["shots"])
-            if name != found["metric"] and not paper:
+            if name not in (found["metric"], *known):
                 continue
             rows.append((
                 found["name"].partition("@")[0], name, str(found["shots"]), str(figure["n"]),
@@ -62,7 +63,7 @@ def published(spec: TaskSpec | None, figure: str, shots: int) -> dict[str, float
     """The paper's values of `figure` at `shots`; none where it has none."""
     if spec is None:
         return {}
-    return spec.paper.get(f"{figure}@{shots}") or (spec.paper.get(figure) or {} if len(spec.shots) == 1 else {})
+    return spec.paper.get(f"{figure}@{shots}" if shots else figure, {})
 
 
 def shown(value: float | None, scale: float, digits: int) -> str:

@@ -20,10 +20,11 @@ Raw = dict[str, Any]
 LONGEST_FIELD = 10_000_000
 
 
-def read(path: Path, columns: tuple[str, ...] = ()) -> Iterator[tuple[str, Raw]]:
-    """(place, row) in the order of the file; the place is for messages: `FILE:12`.
+def read(path: Path, columns: tuple[str, ...] = ()) -> Iterator[tuple[str, Raw | UserError]]:
+    """(place, row) in the order of the file; the place is for messages: `FILE:12`. A malformed row comes as the
+    `UserError` that names its line, for the reader to raise or to count.
 
-    Raises `UserError` for a file that cannot be read and for a malformed row, naming its line.
+    Raises `UserError` for a file that cannot be read at all.
     """
     name = path.name.removesuffix(".gz")
     if name.endswith(".parquet"):
@@ -52,17 +53,17 @@ def _text(path: Path) -> str:
         raise UserError(f"{path}:{line}: not UTF-8 text; get the file anew or mend the line") from error
 
 
-def _row(path: Path, number: int, line: str) -> Raw:
+def _row(path: Path, number: int, line: str) -> Raw | UserError:
     try:
         row = json.loads(line)
     except ValueError as error:
-        raise UserError(f"{path}:{number}: no JSON ({error}); mend or remove the line") from error
+        return UserError(f"{path}:{number}: no JSON ({error}); mend or remove the line")
     if not isinstance(row, dict):
-        raise UserError(f"{path}:{number}: expected an object {{…}}, found {type(row).__name__}; mend the line")
+        return UserError(f"{path}:{number}: expected an object {{…}}, found {type(row).__name__}; mend the line")
     return row
 
 
-def _json(path: Path, text: str) -> Iterator[tuple[str, Raw]]:
+def _json(path: Path, text: str) -> Iterator[tuple[str, Raw | UserError]]:
     """A list of objects, one object, or JSON lines under the name .json."""
     try:
         found = json.loads(text)
@@ -72,33 +73,35 @@ def _json(path: Path, text: str) -> Iterator[tuple[str, Raw]]:
                 yield f"{path.name}:{number}", _row(path, number, line)
         return
     for number, row in enumerate(found if isinstance(found, list) else [found], 1):
-        if not isinstance(row, dict):
-            raise UserError(f"{path}: element {number} is no object {{…}}; mend the file")
-        yield f"{path.name}, element {number}", row
+        fault = UserError(f"{path}: element {number} is no object {{…}}; mend the file")
+        yield f"{path.name}, element {number}", row if isinstance(row, dict) else fault
 
 
-def _table(path: Path, text: str, delimiter: str, columns: tuple[str, ...]) -> Iterator[tuple[str, Raw]]:
+def _table(path: Path, text: str, delimiter: str, columns: tuple[str, ...]) -> Iterator[tuple[str, Raw | UserError]]:
     csv.field_size_limit(LONGEST_FIELD)
     rows = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     names = list(columns)
-    try:
-        for row in rows:
-            if not row or row == list(columns):
-                continue
-            if not names:
-                names = row
-                continue
-            if len(row) != len(names):
-                raise UserError(
-                    f"{path}:{rows.line_num}: {len(row)} columns, expected {len(names)} ({', '.join(names)}); "
-                    "mend or remove the line"
-                )
-            yield f"{path.name}:{rows.line_num}", dict(zip(names, row, strict=True))
-    except csv.Error as error:
-        raise UserError(f"{path}:{rows.line_num}: {error}; mend or remove the line") from error
+    while True:
+        try:
+            row = next(rows, None)
+        except csv.Error as error:
+            yield f"{path.name}:{rows.line_num}", UserError(f"{path}:{rows.line_num}: {error}; mend or remove the line")
+            continue
+        place = f"{path.name}:{rows.line_num}"
+        if row is None:
+            return
+        if not row or row == list(columns):
+            continue
+        if not names:
+            names = row
+        elif len(row) == len(names):
+            yield place, dict(zip(names, row, strict=True))
+        else:
+            wanted = f"{len(row)} columns, expected {len(names)} ({', '.join(names)})"
+            yield place, UserError(f"{path}:{rows.line_num}: {wanted}; mend or remove the line")
 
 
-def _parquet(path: Path) -> Iterator[tuple[str, Raw]]:
+def _parquet(path: Path) -> Iterator[tuple[str, Raw | UserError]]:
     try:
         import pyarrow as arrow
         import pyarrow.parquet as parquet

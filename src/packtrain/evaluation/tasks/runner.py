@@ -51,6 +51,7 @@ class TaskResult:
     figures: dict[str, Figure]
     items: list[Kept]
     cut: int
+    skipped: tuple[str, ...]
     files: tuple[str, ...]
     sha256: str
     identity: str
@@ -67,13 +68,13 @@ def prepare(name: str, spec: TaskSpec, around: Surroundings, limit: int | None =
     limit: only so many rows, evenly spaced.
     """
     scoring = make(name, spec, around)
-    data = load_data(name, spec.sources, around.data_dir)
-    for row in data.rows:
-        absent = [field for field in scoring.needs if field not in row]
-        if absent:
-            raise UserError(f"task {name}: {row['_place']} has no '{absent[0]}'; mend or remove the row")
+    data = load_data(name, spec.sources, around.data_dir, around.skip_malformed, scoring.needs)
     with_examples = spec.examples and max(spec.shots)
-    examples = load_data(f"{name} (examples)", spec.examples, around.data_dir) if with_examples else None
+    examples = (
+        load_data(f"{name} (examples)", spec.examples, around.data_dir, around.skip_malformed)
+        if with_examples
+        else None
+    )
     found = []
     for shots in spec.shots:
         items = prompts.items(name, spec, shots, data.rows, examples.rows if examples else None, limit)
@@ -154,7 +155,7 @@ def result(task: Prepared, lines: dict[int, Line], identity: str) -> TaskResult:
             f"tasks.{task.name}.metric={task.spec.metric}: scoring '{task.spec.scoring}' gives {', '.join(figures)}"
         )
     return TaskResult(
-        task.key, task.shots, task.spec.metric, figures, kept, sum(line["cut"] for line in ordered),
+        task.key, task.shots, task.spec.metric, figures, kept, sum(line["cut"] for line in ordered), task.data.skipped,
         task.data.files, task.data.sha256, identity,
     )  # fmt: skip
 

@@ -21,6 +21,9 @@ Kept = dict[str, Any]
 HERE = "packtrain.evaluation.tasks"
 SCORINGS = {  # name in a task's YAML → module:class, imported when it is needed
     "choice": "choice:Choice",
+    "pairs": "pairs:Pairs",
+    "truthfulqa_choice": "truthfulqa_choice:TruthfulQAChoice",
+    "winogender": "winogender:WinoGender",
 }
 
 
@@ -38,6 +41,7 @@ class Surroundings:
     """What a scoring may use beside its own options."""
 
     data_dir: Path | None = None
+    skip_malformed: bool = False
     allow_code_execution: bool = False
     device: str = "cpu"
     seed: int = 1

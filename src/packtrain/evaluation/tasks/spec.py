@@ -63,7 +63,7 @@ class TaskSpec:
     examples: where they are from; empty: other rows of the set itself.  draw: the first of them, or others for each
     item, by chance seeded by the item's number.  same: a field that item and example must share.
     metric: the figure that the table shows first.  scale: what the table multiplies a figure with.
-    paper: figure (or figure@shots) → the paper's 7B, 13B, 33B, 65B.
+    paper: figure (with examples figure@shots) → the paper's 7B, 13B, 33B, 65B.
     """
 
     scoring: str

@@ -19,7 +19,7 @@ BLANK = "_"  # where a word is missing in a sentence of WinoGrande
 def wikihow(text: str) -> str:
     """HellaSwag's texts from WikiHow without their marks, as its users have them: [title] ends a sentence."""
     text = re.sub(r"\[.*?\]", "", text.strip().replace(" [title]", ". "))
-    return text.replace("  ", " ")
+    return text.replace("  ", " ").strip()
 
 
 FILTERS: dict[str, Callable[[str], str]] = {
