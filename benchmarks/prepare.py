@@ -2,9 +2,9 @@
 
     python -m benchmarks.prepare [--corpora DIR] [--domains books wikipedia]
 
-Each domain reads its raw files and takes every one of its steps, in this process, again and again until `--seconds` are
-over; writing is left out. Beside datatrove a WET of `--pages` pages, made of real texts, goes through both programs'
-c4 and common_crawl (benchmarks.beside_datatrove); kept sets are compared.
+Each domain reads its raw files and takes every one of its steps, in this process, again and again until `--seconds` of
+processor time are over; writing is left out. Beside datatrove a WET of `--pages` pages, made of real texts, goes
+through both programs' c4 and common_crawl (benchmarks.beside_datatrove); kept sets are compared.
 """
 
 from __future__ import annotations
