@@ -126,11 +126,16 @@ def test_one_run_shows_its_mixture_its_versions_and_where_its_time_went(tmp_path
 def test_a_spike_is_shown_and_a_broken_spike_file_is_a_sentence(tmp_path: Path) -> None:
     folder = make_run(tmp_path / "a")
     (folder / "spikes").mkdir()
-    spike = {"step": 30, "loss": 9.5, "samples": [{"document": "<b>"}], "domains": {"wiki": 3, "code": 1}}
+    documents = [{"document": 41, "tokens": 900, "text": "the <b> planted   document"}, {"document": 42, "tokens": 3}]
+    bad = {"sample": 1234, "domain": "wiki", "epoch": 0, "loss": "nan", "documents": documents}
+    spike = {"step": 30, "why": "the loss is no number", "action": "skip", "loss": 9.5, "samples": [960, 991],
+             "gradient_norms": {"layers.0": 3.5, "output": 1.0}, "sequences": [bad]}  # fmt: skip
     (folder / "spikes" / "step-00000030.json").write_text(json.dumps(spike))
     (folder / "spikes" / "step-00000040.json").write_text("{")
     html = page_of(folder)
-    assert "1 loss spike<" in html and "step 30" in html and "wiki 3, code 1" in html
+    assert "1 loss spike<" in html and "step 30: the loss is no number; skip" in html
+    assert cells(html, "gradient norms") == ["layers.0 3.5, output 1"] and cells(html, "samples") == ["960, 991"]
+    assert cells(html, "1 234") == ["wiki", "nan", "41, 42", "the &lt;b&gt; planted document"]
     assert "step-00000040.json cannot be read" in html
 
 

@@ -105,6 +105,9 @@ def test_unknown_mfu_is_said_not_guessed(runs_dir: Path, capsys: pytest.CaptureF
     path.write_text(json.dumps({**json.loads(path.read_text()), "mfu": None}))
     report(runs_dir, "quickstart")
     assert "MFU unknown (no peak FLOP/s is known for this machine)" in capsys.readouterr().out
+    path.write_text(json.dumps({**json.loads(path.read_text()), "mfu": 1.19}))
+    report(runs_dir, "quickstart")
+    assert "MFU unknown (faster than the peak that was measured" in capsys.readouterr().out
 
 
 def test_several_runs_are_compared_on_one_page(runs_dir: Path, add_run: Callable[[Path], Path]) -> None:

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from tensorboard.plugins.hparams import plugin_data_pb2
 from packtrain.training.dashboard import hyperparameters, varied
 from packtrain.training.events import read_events
 from packtrain.training.loggers import TensorBoardLogger
+from packtrain.training.versions import note_start, repository_commit
 from tests.browser import EVERYTHING, Browser, chromium
 from tests.conftest import Outcome
 
@@ -142,4 +144,27 @@ def test_a_run_and_its_resume_hold_the_layout_the_settings_and_one_end(train: Ca
     assert tokens == [256 * step for step in range(1, 21)]
     for domain in ("a", "b"):
         assert f"val/loss/{domain}_vs_tokens" in tags
+    starts = json.loads((outcome.run_dir / "versions.json").read_text())["starts"]
+    assert [start["from_step"] for start in starts] == [0, 10]
+    assert starts[1]["torch"] == version("torch") and starts[1]["device"] == "cpu"
     assert {"throughput/tokens_per_second_vs_tokens", "carbon/energy_kwh_vs_tokens", "train/lr_vs_tokens"} <= set(tags)
+
+
+def test_the_commit_is_that_of_a_repository_which_tracks_the_file(tmp_path: Path) -> None:
+    git = ["git", "-C", str(tmp_path), "-c", "user.name=a", "-c", "user.email=a@b"]
+    (tmp_path / "tracked.py").write_text("1")
+    for words in (["init", "-q"], ["add", "tracked.py"], ["commit", "-qm", "first"]):
+        subprocess.run([*git, *words], check=True)
+    (tmp_path / "installed.py").write_text("1")  # as packtrain in a virtual environment inside somebody's repository
+    commit = repository_commit(tmp_path / "tracked.py")
+    assert commit is not None and re.fullmatch(r"[0-9a-f]{40}", commit)
+    assert repository_commit(tmp_path / "installed.py") is None
+    (tmp_path / "tracked.py").write_text("2")
+    assert repository_commit(tmp_path / "tracked.py") == f"{commit}-dirty"
+
+
+def test_a_damaged_file_of_versions_begins_anew(tmp_path: Path) -> None:
+    for content in ("{", "[]", '{"starts": 3}'):
+        (tmp_path / "versions.json").write_text(content)
+        note_start(tmp_path, 7, "cpu")
+        assert [s["from_step"] for s in json.loads((tmp_path / "versions.json").read_text())["starts"]] == [7]

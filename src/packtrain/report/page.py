@@ -26,7 +26,7 @@ h1 { font-size: 1.5rem } h2 { font-size: 1.15rem; margin-top: 2.5rem } h3 { font
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: .92rem }
 th, td { padding: .35rem .8rem; border-bottom: 1px solid var(--line); text-align: right; white-space: nowrap }
 th { color: var(--soft); font-weight: 500 } th:first-child, td:first-child, .words { text-align: left }
-.long { white-space: normal; overflow-wrap: anywhere }
+.long { white-space: normal; overflow-wrap: anywhere; min-width: 14rem }
 .gallery { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 26rem), 1fr)); gap: 1rem 2rem;
            margin: 1.5rem 0; align-items: end }
 figure { margin: 0; color: var(--soft) } figcaption { font-size: .92rem }
@@ -102,8 +102,10 @@ def details(run: RunData) -> list[str]:
     if run.spikes:
         parts.append(f"<h3>{len(run.spikes)} loss spike{'s' if len(run.spikes) > 1 else ''}</h3>")
     for spike in run.spikes:
-        head = f"step {sections.setting(spike.get('step'))}"
-        parts.append(f"<details><summary>{escape(head)}</summary>{pairs(sections.spike_lines(spike))}</details>")
+        headers, rows = sections.spike_sequences(spike)
+        batch = table(headers, rows, words=(1,), long=(3, 4)) if rows else ""
+        inside = f"<summary>{escape(sections.spike_head(spike))}</summary>{pairs(sections.spike_lines(spike))}{batch}"
+        parts.append(f"<details>{inside}</details>")
     if run.sample is not None:
         parts += ["<h3>A sample of generated text</h3>", f"<pre>{escape(run.sample)}</pre>"]
     settings = yaml.safe_dump(run.config, sort_keys=False, allow_unicode=True)
@@ -134,13 +136,16 @@ def pairs(lines: Iterable[tuple[str, str]]) -> str:
     return f'<div class="wide"><table>{rows}</table></div>'
 
 
-def table(headers: Sequence[str], rows: Sequence[Sequence[str]], words: Iterable[int] = ()) -> str:
-    """An HTML table that scrolls by itself on a narrow screen; the columns numbered in `words` are text."""
-
-    left = set(words)
+def table(
+    headers: Sequence[str], rows: Sequence[Sequence[str]], words: Iterable[int] = (), long: Iterable[int] = ()
+) -> str:
+    """An HTML table that scrolls by itself on a narrow screen; columns in `words` are text, those in `long` are
+    broken into lines.
+    """
+    kinds = {**dict.fromkeys(words, " class=words"), **dict.fromkeys(long, ' class="words long"')}
 
     def line(cells: Sequence[str], tag: str) -> str:
-        made = (f"<{tag}{' class=words' if i in left else ''}>{escape(c)}</{tag}>" for i, c in enumerate(cells))
+        made = (f"<{tag}{kinds.get(i, '')}>{escape(c)}</{tag}>" for i, c in enumerate(cells))
         return f"<tr>{''.join(made)}</tr>"
 
     return f'<div class="wide"><table>{line(headers, "th")}{"".join(line(row, "td") for row in rows)}</table></div>'

@@ -5,6 +5,7 @@ Each is (headers, rows) of text; a figure that is not known is a dash.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -15,6 +16,8 @@ from packtrain.report.tables import DASH, count, number
 Table = tuple[Sequence[str], list[Sequence[str]]]
 ENERGY_HEADERS = ("run", "tokens", "device-hours", "J/token", "kWh", "gCO2eq", "PUE", "kg/kWh", "source")
 MIXTURE_HEADERS = ("domain", "share", "tokens", "wanted", "epochs", "text")
+SPIKE_HEADERS = ("sample", "domain", "loss", "documents", "they begin")
+SHOWN = 8  # sequences of a spike, and layers
 PAPER_FORMULA = (
     "kWh = joules (J) drawn ÷ 3 600 000 × PUE, CO2eq = kWh × the grid’s kg/kWh: the formula of the LLaMA paper "
     "(arXiv 2302.13971, section 6)."
@@ -98,20 +101,35 @@ def _distinct(run: RunData, key: str) -> str:
     return ", ".join(dict.fromkeys(setting(start[key]) for start in run.starts if key in start)) or DASH
 
 
+def spike_head(spike: Mapping[str, Any]) -> str:
+    """`step 30: the loss leapt; logged`, as far as the file says it."""
+    said = [str(spike[key]) for key in ("why", "action") if spike.get(key)]
+    return f"step {setting(spike.get('step'))}" + (f": {'; '.join(said)}" if said else "")
+
+
 def spike_lines(spike: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Every plain figure of a spike's file, and of its lists how many entries they have."""
+    """The plain figures of a spike's file, and of the gradients' norms by layer the largest."""
     lines = []
     for key, value in spike.items():
+        if key in ("step", "why", "action", "sequences"):
+            continue
         if isinstance(value, Mapping):
-            value = ", ".join(
-                f"{k} {setting(v)}" for k, v in list(value.items())[:8] if not isinstance(v, (list, dict))
-            )
-        elif isinstance(value, list):
-            value = (
-                f"{len(value)} entries" if len(value) > 8 or any(isinstance(v, (list, dict)) for v in value) else value
-            )
+            plain = {k: v for k, v in value.items() if isinstance(v, (int, float, str))}
+            largest = sorted(plain.items(), key=lambda item: item[1] if isinstance(item[1], (int, float)) else math.inf)
+            value = ", ".join(f"{name} {setting(number)}" for name, number in largest[: -SHOWN - 1 : -1])
         lines.append((str(key).replace("_", " "), setting(value)))
     return lines
+
+
+def spike_sequences(spike: Mapping[str, Any]) -> Table:
+    """The sequences of the highest loss: where each comes from and how its documents begin."""
+    rows = []
+    for entry in [one for one in spike.get("sequences") or () if isinstance(one, Mapping)][:SHOWN]:
+        documents = [one for one in entry.get("documents") or () if isinstance(one, Mapping)]
+        numbers = ", ".join(setting(one.get("document")) for one in documents)
+        text = " … ".join(" ".join(str(one["text"]).split())[:120] for one in documents if one.get("text"))
+        rows.append((setting(entry.get("sample")), str(entry.get("domain")), setting(entry.get("loss")), numbers, text))
+    return SPIKE_HEADERS, rows
 
 
 def setting(value: Any) -> str:

@@ -82,6 +82,8 @@ def mfu_words(summary: Mapping[str, Any]) -> str:
     """`MFU 41.0 % (6N, peak measured)`, or why there is none."""
     if summary.get("mfu") is None:
         return "MFU unknown (no peak FLOP/s is known for this machine)"
+    if float(summary["mfu"]) > 1:
+        return "MFU unknown (faster than the peak that was measured: the machine was busy meanwhile)"
     details = [str(summary["mfu_convention"])] if summary.get("mfu_convention") else []
     if summary.get("peak_source"):
         details.append(f"peak {summary['peak_source']}")

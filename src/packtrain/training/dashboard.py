@@ -22,8 +22,8 @@ LAYOUT: dict[str, dict[str, str]] = {  # category → chart → the tags on it
     },
     "Throughput against tokens": {
         "tokens per second": "throughput/tokens_per_second",
-        "utilisation of model FLOPs (mfu) and of hardware FLOPs (hfu)": "throughput/[mh]fu",
         "seconds of a step": "throughput/seconds/.+",
+        "utilisation (model FLOPs, hardware FLOPs)": "throughput/[mh]fu",
         "goodput": "throughput/goodput",
     },
     "Energy against tokens": {
@@ -115,8 +115,8 @@ def layout_summary(domains: Iterable[str] = ()) -> Any:
     """The CUSTOM SCALARS page; each of `domains` gets a chart of its own, in which runs lie over each other."""
     from torch.utils.tensorboard.summary import custom_scalars
 
-    losses = LAYOUT["Loss against tokens"] | {f"held out, {name}": f"val/loss/{re.escape(name)}" for name in domains}
-    charts = {**LAYOUT, "Loss against tokens": losses}
+    each = {f"held out, {name}": f"val/loss/{re.escape(name)}" for name in domains}
+    charts = {**LAYOUT, **({"Each domain against tokens": each} if each else {})}
     return custom_scalars(
         {
             category: {title: ["Multiline", [f"^{tags}{VS_TOKENS}$"]] for title, tags in inside.items()}
