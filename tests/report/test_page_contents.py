@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from tensorboard.compat.proto.event_pb2 import Event
+from tensorboard.compat.proto.event_pb2 import Event  # pyright: ignore[reportAttributeAccessIssue]
 from tensorboard.summary.writer.record_writer import RecordWriter
 
 from packtrain.errors import UserError
@@ -55,7 +55,8 @@ def make_run(folder: Path, speed: float = 1.0, rate: float = 1e-3, finished: boo
     found = rows(speed)
     with (folder / "metrics.csv").open("w", newline="") as stream:
         writer = csv.DictWriter(stream, list(dict.fromkeys(key for row in found for key in row)), restval="")
-        writer.writeheader(), writer.writerows(found)
+        writer.writeheader()
+        writer.writerows(found)
     domain = {
         "share": 0.5,
         "realised_tokens": 25_000,

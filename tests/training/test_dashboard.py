@@ -23,6 +23,7 @@ from packtrain.training.versions import note_start, repository_commit
 from tests.browser import EVERYTHING, Browser, chromium
 from tests.conftest import Outcome
 
+messages: Any = plugin_data_pb2  # made at run time: no checker of types knows their names
 DOMAINS = ("wiki", "code")
 ROWS = 40
 # Every chart on the page: its title, and the colour and the number of points of each line drawn on it.
@@ -137,7 +138,7 @@ def test_a_run_and_its_resume_hold_the_layout_the_settings_and_one_end(train: Ca
     values = [value for event in events for value in event.summary.value]
     tags = [value.tag for value in values]
     session = next(v for v in values if v.tag == "_hparams_/session_start_info")
-    start = plugin_data_pb2.HParamsPluginData.FromString(session.metadata.plugin_data.content).session_start_info
+    start = messages.HParamsPluginData.FromString(session.metadata.plugin_data.content).session_start_info
     assert start.hparams["model.dim"].number_value == 32
     assert "custom_scalars__config__" in tags and tags.count("_hparams_/session_end_info") == 1
     tokens = sorted(e.step for e in events if any(v.tag == "train/loss_vs_tokens" for v in e.summary.value))
