@@ -182,6 +182,17 @@ def test_a_broken_event_file_is_read_as_far_as_it_goes_and_said_in_one_line(tmp_
     assert sentences[0] in page_of(folder).replace("&#x27;", "'")
 
 
+def test_a_broken_event_file_beside_a_whole_metrics_csv_is_said_once_the_run_has_ended(tmp_path: Path) -> None:
+    for name, finished in (("a", True), ("b", False)):
+        folder = make_run(tmp_path / name, finished=finished)
+        write_events(folder / "events.out.tfevents.1.x", rows())
+        assert not any("damaged" in line for line in read_run(folder).missing)
+        path = folder / "events.out.tfevents.1.x"
+        path.write_bytes(path.read_bytes()[:-5])
+        said = [line for line in read_run(folder).missing if "events.out.tfevents.1.x is damaged" in line]
+        assert len(said) == finished, "the last record of a run that goes on may be half written"
+
+
 def test_half_a_number_at_the_end_of_a_run_that_writes_is_not_drawn(tmp_path: Path) -> None:
     folder = make_run(tmp_path / "a", finished=False)
     path = folder / "metrics.csv"

@@ -60,6 +60,16 @@ def scalars(path: Path) -> Iterator[tuple[int, str, float]]:
                 yield event.step, value.tag, value.tensor.float_val[0]
 
 
+def breaks_off(path: Path) -> bool:
+    """Whether the file ends in the middle of a record."""
+    try:
+        for _ in records(path):
+            pass
+    except _Damaged:
+        return True
+    return False
+
+
 def records(path: Path) -> Iterator[bytes]:
     """The events of one file as bytes; raises `_Damaged` where it does not end with a whole record."""
     left = path.stat().st_size

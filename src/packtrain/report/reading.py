@@ -19,7 +19,7 @@ import yaml
 
 from packtrain.errors import UserError, did_you_mean
 from packtrain.model.config import ModelConfig, parameter_count
-from packtrain.report.event_files import event_files, read_scalars
+from packtrain.report.event_files import breaks_off, event_files, read_scalars
 from packtrain.settings import build
 
 VALIDATION_LOSS = re.compile(r"^val(?:idation)?/(?:loss/(?P<last>[^/]+)|(?P<middle>[^/]+)/loss)$")
@@ -109,7 +109,7 @@ def read_run(path: Path) -> RunData:
         missing.append(
             f"the held-out figures are those of step {scored}{of}: {REMEDIES['evaluation.json'].format(path=path)}"
         )
-    metrics, sentences = _metrics(path)
+    metrics, sentences = _metrics(path, bool(summary))
     missing = [line for line in missing if not metrics or line != _said("metrics.csv", path)] + sentences
     if metrics and not summary:
         missing[missing.index(_said("summary.json", path))] = (
@@ -138,10 +138,12 @@ def _said(name: str, path: Path) -> str:
     return f"no {name}: {REMEDIES[name].format(path=path)}"
 
 
-def _metrics(path: Path) -> tuple[list[dict[str, float]], list[str]]:
+def _metrics(path: Path, finished: bool) -> tuple[list[dict[str, float]], list[str]]:
     """The rows of metrics.csv; where it has none, those of TensorBoard's files, with a sentence that says so."""
-    if (rows := _rows(path / "metrics.csv")) or not event_files(path):
-        return rows, []
+    files = event_files(path)
+    if (rows := _rows(path / "metrics.csv")) or not files:
+        broken = [file.name for file in files if finished and breaks_off(file)]
+        return rows, [f"{name} is damaged: TensorBoard shows less than metrics.csv and this page" for name in broken]
     try:
         rows, sentences = read_scalars(path)
     except UserError as error:
