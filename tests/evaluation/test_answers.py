@@ -20,6 +20,7 @@ def test_normalisation_is_the_papers() -> None:
     assert answers.normalised("The  Beatles!") == "beatles"
     assert answers.normalised("An A-team, the U.S.") == "ateam us"
     assert answers.normalised("theatre") == "theatre"
+    assert not answers.exact_match("", ["A", "The The"]) and answers.exact_match(" the the\n", ["The The"])
 
 
 @pytest.mark.parametrize(

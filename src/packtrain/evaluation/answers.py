@@ -22,9 +22,10 @@ FULL_STOP = re.compile(r"\.(?=\s|$)")
 
 def normalised(text: str) -> str:
     """Lower case, without punctuation, articles and superfluous spaces: what exact match compares (paper, appendix A;
-    Rajpurkar et al., 2016)."""
-    text = text.lower().translate(PUNCTUATION)
-    return " ".join(re.sub(r"\b(a|an|the)\b", " ", text).split())
+    Rajpurkar et al., 2016). An answer of nothing else ("A", "The The") stays: an empty text must not match it."""
+    lower = text.lower()
+    kept = re.sub(r"\b(a|an|the)\b", " ", lower.translate(PUNCTUATION))
+    return " ".join((kept if kept.strip() else lower).split())
 
 
 def endings(text: str) -> list[str]:

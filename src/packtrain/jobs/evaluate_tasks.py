@@ -46,7 +46,8 @@ def _run(job: EvaluateJob, world: World, answerer: Callable[[Ready], Answerer] |
     output = Path(job.output) if job.output else default_output(job.checkpoint)
     before = world.agree(lambda: earlier(output, made, job.overwrite))
     data_dir = Path(job.data_dir) if job.data_dir else None
-    around = Surroundings(data_dir, job.skip_malformed, job.allow_code_execution, str(job.device), job.seed, say)
+    allowed = job.allow_code_execution
+    around = Surroundings(data_dir, job.skip_malformed, allowed, str(job.device), job.seed, say, judges(job))
     tasks = world.agree(
         lambda: [task for name, spec in specs.items() for task in prepare(name, spec, around, job.limit)]
     )
@@ -89,6 +90,16 @@ def specs_of(job: EvaluateJob) -> dict[str, TaskSpec]:
 
 def asked_model(job: EvaluateJob, ready: Ready) -> Answerer:
     return ModelAnswerer(ready.decoder(), ready.tokenizer, length(job, ready), job.batch_tokens, job.seed)
+
+
+def judges(job: EvaluateJob) -> Callable[[str], Callable[[], Answerer]]:
+    """How a task opens a second model, by what a user calls it: found and checked now, read when it is called."""
+
+    def found(path: str) -> Callable[[], Answerer]:
+        ready = open_model(path, None, job.device, None, say)
+        return lambda: ModelAnswerer(ready.decoder(), ready.tokenizer, ready.length, job.batch_tokens, job.seed)
+
+    return found
 
 
 def length(job: EvaluateJob, ready: Ready) -> int:

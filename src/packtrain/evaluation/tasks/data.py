@@ -138,7 +138,15 @@ def _each(row: Raw, source: Source, place: str) -> Iterator[Raw]:
         rows = [row | dict(zip(source.each, values, strict=True)) for values in zip(*lists, strict=True)]  # pyright: ignore
     else:
         rows = [row]
-    yield from (one for one in rows if all(str(one.get(key)) == str(value) for key, value in source.where.items()))
+    yield from (one for one in rows if all(fits(one.get(key), value) for key, value in source.where.items()))
+
+
+def fits(found: Any, wanted: Any) -> bool:
+    """Whether a raw value is the one that `where` asks for; `11..510` asks for a whole number from 11 to 510."""
+    between = re.fullmatch(r"(\d+)\.\.(\d+)", str(wanted))
+    if between and str(found).isdecimal():
+        return int(between[1]) <= int(found) <= int(between[2])
+    return str(found) == str(wanted)
 
 
 def canonical(raw: Mapping[str, Any], source: Source, place: str) -> Row:

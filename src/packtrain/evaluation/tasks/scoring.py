@@ -14,7 +14,7 @@ from typing import Any
 
 from packtrain import settings
 from packtrain.errors import UserError, did_you_mean
-from packtrain.evaluation.tasks.requests import Answer, Item, Request
+from packtrain.evaluation.tasks.requests import Answer, Answerer, Item, Request
 from packtrain.evaluation.tasks.spec import TaskSpec
 
 Kept = dict[str, Any]
@@ -24,6 +24,11 @@ SCORINGS = {  # name in a task's YAML → module:class, imported when it is need
     "pairs": "pairs:Pairs",
     "truthfulqa_choice": "truthfulqa_choice:TruthfulQAChoice",
     "winogender": "winogender:WinoGender",
+    "closed_book": "closed_book:ClosedBook",
+    "mathematics": "mathematics:Mathematics",
+    "programs": "programs:Programs",
+    "toxicity": "toxicity:Toxicity",
+    "truthful": "truthful:Truthful",
 }
 
 
@@ -46,6 +51,7 @@ class Surroundings:
     device: str = "cpu"
     seed: int = 1
     say: Callable[[str], None] = print
+    open_model: Callable[[str], Callable[[], Answerer]] | None = None  # a judge: path → checked → read when called
 
 
 class Scoring:

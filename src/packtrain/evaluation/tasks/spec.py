@@ -38,7 +38,7 @@ class Source:
     fields: canonical name ← where it is in the raw row (see `data.canonical`); empty: the rows are as the templates
     want them.  columns: the names of a table without a header (where the first row is those names, it is one).
     each: lists of a raw row that are walked together, a row of its own for each place.  where: only rows with these
-    values.  url: where to get the file.
+    values (11..510: from 11 to 510).  url: where to get the file.
     """
 
     path: str = ""

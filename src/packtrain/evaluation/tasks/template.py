@@ -22,6 +22,12 @@ def wikihow(text: str) -> str:
     return text.replace("  ", " ").strip()
 
 
+def gsm8k(text: str) -> str:
+    """A solution of GSM8k as a paragraph that ends as its prompts do; without the marks <<…>> for a calculator."""
+    steps, _, answer = re.sub(r"<<.*?>>", "", text).partition("####")
+    return f"{' '.join(steps.split())} The answer is {answer.strip()}."
+
+
 FILTERS: dict[str, Callable[[str], str]] = {
     "strip": str.strip,
     "lower": str.lower,
@@ -30,6 +36,7 @@ FILTERS: dict[str, Callable[[str], str]] = {
     "before_blank": lambda text: text.partition(BLANK)[0],
     "after_blank": lambda text: text.partition(BLANK)[2],
     "wikihow": wikihow,
+    "gsm8k": gsm8k,
 }
 
 
@@ -44,7 +51,8 @@ def fill(template: str, row: Mapping[str, Any]) -> str:
         if match[1] is None:
             return match[0][0]
         path, *filters = match[1].split("|")
-        text = str(look(path, row))
+        value = look(path, row)
+        text = "\n".join(map(str, value)) if isinstance(value, list) else str(value)  # a list: a line for each
         for name in filters:
             if name not in FILTERS:
                 raise UserError(f"template {template!r}: unknown filter '{name}'{did_you_mean(name, FILTERS)}")
