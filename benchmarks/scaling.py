@@ -39,7 +39,7 @@ from packtrain.training.optimiser import build_optimiser
 from packtrain.training.schedule import OptimConfig
 from packtrain.training.steps import Steps, plan_steps
 
-SHAPE = (ModelConfig(dim=256, n_layers=6, n_heads=8, vocab_size=2048, max_sequence_length=256), 4, 2)
+SHAPE = (ModelConfig(dim=128, n_layers=4, n_heads=8, vocab_size=1024, max_sequence_length=128), 2, 2)
 TINY = (ModelConfig(dim=64, n_layers=3, n_heads=4, vocab_size=128, max_sequence_length=32, ffn_multiple_of=32), 2, 2)
 MESHES = {
     2: (Degrees(1, 2, 1), Degrees(1, 1, 2)),

@@ -65,6 +65,7 @@ def test_a_new_run_on_two_ranks_begins_with_the_weights_of_another_run(folder: P
         assert all(torch.allclose(ours[key], theirs[key], atol=1e-6) for key in theirs), name
 
 
+@pytest.mark.slow
 def test_init_from_of_another_shape_is_refused_once_on_two_ranks(folder: Path) -> None:
     source = folder / "runs" / "source"
     if not (source / "summary.json").exists():

@@ -29,7 +29,7 @@ def train(folder: Path, name: str, *overrides: str) -> subprocess.CompletedProce
         "~callbacks.domain_loss", "~callbacks.carbon", "loggers=csv", "cluster=torchrun",
         "hydra.launcher.max_restarts=0", *overrides,
     )  # fmt: skip
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[2])}
     return subprocess.run(
         [sys.executable, "-m", "packtrain", *command], env=environment, capture_output=True, text=True, timeout=400
     )
@@ -102,3 +102,21 @@ def test_a_disk_that_fills_while_two_processes_save_is_one_line_and_the_run_goes
         assert [key for key in theirs if not torch.equal(ours[key], theirs[key])] == []
     finally:
         subprocess.run(["umount", str(disk)], check=True)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(500)
+def test_a_disk_that_fills_while_two_processes_log_is_one_line_and_the_run_goes_on_later(whole: Path) -> None:
+    """The kernel's own "no space left", met by a row in the middle of the run."""
+    fills = ("+callbacks.full._target_=tests.distributed.stop.FullLog", "+callbacks.full.run_dir=${run_dir}",
+             "+callbacks.full.step=12")  # fmt: skip
+    run_dir = whole / "runs" / "log"
+    done = train(whole, "log", *fills)
+    said = [line for line in done.stderr.splitlines() if "packtrain: " in line and "No space left" in line]
+    assert done.returncode != 0 and len(said) == 1, done.stderr[-3000:]
+    (run_dir / "metrics.csv").unlink()
+    (run_dir / "kept.csv").rename(run_dir / "metrics.csv")
+    again = train(whole, "log")
+    assert again.returncode == 0 and "continues after step 10" in again.stdout, again.stderr[-3000:]
+    ours, theirs = (read_weights(checkpoint_path(whole / "runs" / n, STEPS)) for n in ("log", "whole"))
+    assert [key for key in theirs if not torch.equal(ours[key], theirs[key])] == []

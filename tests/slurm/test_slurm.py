@@ -138,6 +138,20 @@ def test_a_killed_rank_is_restarted_and_a_crash_is_failed(slurm, reference: Path
     assert "ArithmeticError: nobody foresaw this" in slurm.log("crashed")
 
 
+def test_a_node_that_fails_costs_the_steps_since_the_last_save_and_nothing_else(slurm, reference: Path) -> None:
+    often = ("callbacks.checkpointing.interval_tokens=2560",)
+    job = slurm.train("failed-node", *PAIR, *SLOW, *often, steps=STEPS)
+    slurm.until(lambda: slurm.step("failed-node") >= 25, "step 25")
+    slurm.ask("scontrol", "update", "NodeName=n2", "State=DOWN", "Reason=test")
+    try:
+        slurm.until(lambda: slurm.restarts(job) == 1, "the requeue")
+    finally:
+        slurm.ask("scontrol", "update", "NodeName=n2", "State=RESUME")
+    assert slurm.end(job) == "COMPLETED", slurm.log("failed-node")
+    assert "continues after step" in slurm.log("failed-node")
+    equal(slurm.runs / "failed-node", reference)
+
+
 @pytest.mark.parametrize("frozen", ["false", "true"])
 def test_a_rank_that_hangs_is_named_and_the_run_restarted(slurm, reference: Path, frozen: str) -> None:
     name = f"hung-{frozen}"
