@@ -11,6 +11,7 @@ import io
 import json
 import re
 import zlib
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path, PurePath
@@ -135,6 +136,8 @@ def document_files(inputs: str | Path | Iterable[str | Path]) -> list[Path]:
         if not here:
             raise UserError(f"input={path}: no .jsonl or .jsonl.zst files here; make them with: packtrain prepare")
         found += here
+    if twice := [path for path, count in Counter(path.resolve() for path in found).items() if count > 1]:
+        raise UserError(f"input: {twice[0]} is there twice ({len(twice)} files are); name every file and folder once")
     return found
 
 

@@ -1,40 +1,43 @@
-"""a domain's steps, cut at the global ones, over units of files: Plan → Stage × unit → Outcome, and where files lie
+"""a domain's steps, cut at the global ones, over units of files: Plan → Stage × unit, and where files lie
 
-DIR/.spool/00/000003-00000.jsonl.zst    what stage 0 leaves of unit 3 for stage 1; 000003.npy what it contributes
-DIR/.spool/00.npy                       the decision between stages 0 and 1
-DIR/.spool/unit-000003/                 what the last stage writes; it is moved to DIR at the end
+WORK/00/000003/            what stage 0 made of unit 3: outcome.json.zst, documents-00000.jsonl.zst for the next stage,
+                           part.npy for the global step; of the last stage train-*, held_out-*; dropped-*/ beside them
+WORK/00-merge/000000/      decision.npy, what the global step between stages 0 and 1 makes of all parts
+WORK/excluded/000003.json  files of unit 3 that are left out, with the reason
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
-from dataclasses import dataclass, field
-from itertools import islice
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from packtrain.data.domain import Domain, Source
 from packtrain.data.domains.registry import find
-from packtrain.data.report import Report
-from packtrain.data.splits import FEW
-from packtrain.data.statistics import RAW_SAMPLES, DropSamples, Statistics
-from packtrain.data.step import AnyStep, GlobalStep, Skips, Step, Tally, is_global
+from packtrain.data.step import AnyStep, GlobalStep, Step, is_global
+from packtrain.data.units import Place
 
-SPOOL = ".spool"
 DROPPED = "dropped"
+DOCUMENTS = "documents-00000.jsonl.zst"
+PART = "part.npy"
+DECISION = "decision.npy"
 
 
 @dataclass(frozen=True)
 class Plan:
     """What a worker must know of the whole; plain values, so that it can be sent to another process.
 
-    units: the files of each unit with their names.
+    units: the files of each unit with their names. work: the folder of all that is made on the way. fingerprint: of
+    settings, code and input.
     """
 
     name: str
     parameters: Any
     units: tuple[tuple[tuple[Source, str], ...], ...]
-    folder: Path
+    work: Path
+    fingerprint: str
     held_out: float
     keep_dropped: bool
 
@@ -48,6 +51,36 @@ class Plan:
     def stages(self) -> list[Stage]:
         return stages(self.domain.steps(self.parameters))
 
+    def place(self, stage: int) -> Place:
+        """The units of a stage."""
+        return Place(self.work / f"{stage:02d}", self.fingerprint)
+
+    def merge_place(self, stage: int) -> Place:
+        """The decision between `stage` and the next."""
+        return Place(self.work / f"{stage:02d}-merge", self.fingerprint)
+
+    def decision(self, stage: int) -> Path:
+        return self.merge_place(stage).unit(0) / DECISION
+
+    def excluded(self, unit: int) -> dict[str, str]:
+        """Names of the files of a unit that are left out, each with the reason."""
+        path = self._excluded(unit)
+        return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+
+    def exclude(self, unit: int, name: str, reason: str) -> None:
+        path = self._excluded(unit)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_suffix(".tmp")
+        temporary.write_text(json.dumps({**self.excluded(unit), name: reason}), encoding="utf-8")
+        temporary.replace(path)
+
+    def _excluded(self, unit: int) -> Path:
+        return self.work / "excluded" / f"{unit:06d}.json"
+
+    def reading(self, unit: int) -> Path:
+        """Holds the name of the file that is being read, to be blamed where the process dies."""
+        return self.work / "reading" / f"{unit:06d}"
+
 
 @dataclass(frozen=True)
 class Stage:
@@ -56,31 +89,6 @@ class Stage:
     first: GlobalStep | None
     steps: tuple[Step, ...]
     last: GlobalStep | None
-
-
-@dataclass
-class Outcome:
-    """What one unit gave in one stage."""
-
-    tallies: list[Tally] = field(default_factory=list)
-    skips: Skips = field(default_factory=Skips)
-    before: Statistics = field(default_factory=lambda: Statistics(RAW_SAMPLES))
-    after: Statistics = field(default_factory=lambda: Statistics(RAW_SAMPLES))
-    lost: DropSamples = field(default_factory=DropSamples)
-    splits: Report = field(default_factory=Report)
-    own_splits: dict[str, str] = field(default_factory=dict)  # of the first FEW that say their split
-
-    def merge(self, other: Outcome) -> None:
-        if not self.tallies:
-            self.tallies = [Tally(tally.name) for tally in other.tallies]
-        for mine, theirs in zip(self.tallies, other.tallies, strict=True):
-            mine.merge(theirs)
-        self.skips.merge(other.skips)
-        self.before.merge(other.before)
-        self.after.merge(other.after)
-        self.lost.merge(other.lost)
-        self.splits.merge(other.splits)
-        self.own_splits.update(islice(other.own_splits.items(), FEW))
 
 
 def stages(steps: Iterable[AnyStep]) -> list[Stage]:
@@ -95,21 +103,3 @@ def stages(steps: Iterable[AnyStep]) -> list[Stage]:
         else:
             local.append(step)  # pyright: ignore[reportArgumentType]
     return [*found, Stage(first, tuple(local), None)]
-
-
-def spool_file(folder: Path, stage: int, unit: int) -> Path:
-    """Where a stage leaves the documents of a unit for the next."""
-    return folder / SPOOL / f"{stage:02d}" / f"{unit:06d}-00000.jsonl.zst"
-
-
-def part_file(folder: Path, stage: int, unit: int) -> Path:
-    return folder / SPOOL / f"{stage:02d}" / f"{unit:06d}.npy"
-
-
-def decision_file(folder: Path, stage: int) -> Path:
-    return folder / SPOOL / f"{stage:02d}.npy"
-
-
-def written(folder: Path, unit: int) -> Path:
-    """Where the last stage leaves train-*, held_out-* and dropped-* of a unit."""
-    return folder / SPOOL / f"unit-{unit:06d}"

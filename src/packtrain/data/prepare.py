@@ -6,21 +6,26 @@ Made once: the settings stand in the report, and the same command again does not
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from tqdm import tqdm
 
+from packtrain.data.code_version import code_version
+from packtrain.data.complete import Executor, Rules
 from packtrain.data.documents import DocumentWriter
 from packtrain.data.domain import Domain, Generator, Source
 from packtrain.data.domains.registry import choose
+from packtrain.data.executors.local import LocalExecutor
 from packtrain.data.files import hidden
 from packtrain.data.origin import digest, name_of, size_of
 from packtrain.data.plan import Plan
-from packtrain.data.publish import already_made, publish
+from packtrain.data.publish import already_made, publish_with_work
 from packtrain.data.report import Report
 from packtrain.data.run_steps import run_steps, units_of
 from packtrain.data.statistics import RAW_SAMPLES, Statistics, pairs
@@ -31,19 +36,31 @@ REPORT = "report.json"
 VERSION = 1  # raise it when a generator changes what it makes
 SHOWN_SKIPS = 3
 FIRST_LEFT_OUT = 20
-Work = tuple[dict[str, Any], Callable[[Path], dict[str, Any]]]  # the settings; what makes the documents in a folder
+# The settings; what makes the documents in a folder, given another for what is made on the way and its fingerprint
+Work = tuple[dict[str, Any], Callable[[Path, Path, str], dict[str, Any]]]
 
 
 @dataclass(frozen=True)
 class PrepareOptions:
-    """keep_dropped: also write what was dropped, with the reason. processes: null is one a core."""
+    """keep_dropped: also write what was dropped, with the reason. processes: null is one a core.
+
+    on_error, retries, timeout: what becomes of a unit whose process dies or hangs, or whose file cannot be read.
+    """
 
     keep_dropped: bool = False
     processes: int | None = None
+    on_error: Literal["skip", "stop"] = "skip"
+    retries: int = 2
+    timeout: float = 600.0
 
     def __post_init__(self) -> None:
         if self.processes is not None and self.processes < 1:
             raise UserError(f"prepare.processes={self.processes}: expected at least 1, or null for one a core")
+        self.rules.check("prepare")
+
+    @property
+    def rules(self) -> Rules:
+        return Rules(self.on_error, self.retries, self.timeout)
 
 
 def prepare(
@@ -54,10 +71,12 @@ def prepare(
     overwrite: bool = False,
     say: Callable[[str], None] = print,
     options: PrepareOptions = PrepareOptions(),
+    executor: Executor | None = None,
 ) -> dict[str, Any]:
     """Makes the documents of one domain and returns the report. Made already with the same settings: does nothing.
 
-    domain: its name, or its name and parameters as in conf/domain/<name>.yaml. Raises `UserError`: unknown domain or
+    domain: its name, or its name and parameters as in conf/domain/<name>.yaml. executor: where the work is done, by
+    default processes of this machine. Raises `UserError`: unknown domain or
     parameter, missing input, nothing kept, or an output made with other settings.
     """
     maker, parameters = choose({"name": domain} if isinstance(domain, str) else domain)
@@ -71,7 +90,8 @@ def prepare(
             source = maker.default()
         if source is None:
             raise UserError(f"domain={maker.name} needs input=PATH, {maker.needs_input}")
-        work = _prepared(maker, maker.adjust(source, parameters), source, held_out, options)
+        executor = executor or LocalExecutor(processes=options.processes)
+        work = _prepared(maker, maker.adjust(source, parameters), source, held_out, options, executor)
     assert work is not None
     return _made(maker.name, *work, output, overwrite, say)
 
@@ -83,9 +103,10 @@ def _generated(maker: Generator, source: Any, held_out: float) -> Work:
         "origin": maker.origin(source),
         "held_out": held_out,
         "version": VERSION,
+        "code": code_version(f"packtrain.data.domains.{maker.name}"),
     }
 
-    def make(folder: Path) -> dict[str, Any]:
+    def make(folder: Path, work: Path, fingerprint: str) -> dict[str, Any]:
         report, seen = Report(), Statistics(RAW_SAMPLES)
         with DocumentWriter(folder) as writer:
             documents = maker.generate(source, held_out, report)
@@ -98,8 +119,11 @@ def _generated(maker: Generator, source: Any, held_out: float) -> Work:
     return settings, make
 
 
-def _prepared(maker: Domain, parameters: Any, source: Source, held_out: float, options: PrepareOptions) -> Work:
+def _prepared(
+    maker: Domain, parameters: Any, source: Source, held_out: float, options: PrepareOptions, executor: Executor
+) -> Work:
     files = [(path, name_of(path, source)) for path in maker.inputs(source, parameters)]
+    _check_names(name for _, name in files)
     values = dataclasses.asdict(parameters)
     settings = {
         "domain": maker.name,
@@ -107,22 +131,31 @@ def _prepared(maker: Domain, parameters: Any, source: Source, held_out: float, o
         "origin": digest(files),
         "held_out": held_out,
         "version": f"{VERSION}.{maker.version}",
+        "code": code_version("packtrain.data.stage", f"packtrain.data.domains.{maker.name}"),
         "parameters": values,
         "keep_dropped": options.keep_dropped,
     }
     if named := sorted(_named(values)):  # trained anew under the same name, a model makes other documents
         settings["models"] = digest((path, str(path)) for path in named)
 
-    def make(folder: Path) -> dict[str, Any]:
+    def make(folder: Path, work: Path, fingerprint: str) -> dict[str, Any]:
         sizes = [size_of(path) for path, _ in files]
         units = units_of(files, sizes)
-        plan = Plan(maker.name, parameters, tuple(units), folder, held_out, options.keep_dropped)
+        plan = Plan(maker.name, parameters, tuple(units), work, fingerprint, held_out, options.keep_dropped)
         size = dict(zip((name for _, name in files), sizes, strict=True))
-        made = run_steps(plan, [sum(size[name] for _, name in unit) for unit in units], options.processes)
+        weights = [sum(size[name] for _, name in unit) for unit in units]
+        made = run_steps(plan, folder, weights, executor, options.rules)
         left = _left_out(source, {path for path, _ in files})
         return {**made, "not_read": {"count": len(left), "first": left[:FIRST_LEFT_OUT]}}
 
     return settings, make
+
+
+def _check_names(names: Iterable[str]) -> None:
+    """Documents are known by their file's name: read twice, a file would be two files of one name."""
+    for name, count in Counter(names).items():
+        if count > 1:
+            raise UserError(f"input: {printable(name)} is there {count} times; name every file once")
 
 
 def _left_out(source: Source, files: Collection[Source]) -> list[str]:
@@ -145,7 +178,7 @@ def _named(values: Mapping[str, Any]) -> Iterator[Path]:
 def _made(
     name: str,
     settings: dict[str, Any],
-    make: Callable[[Path], dict[str, Any]],
+    make: Callable[[Path, Path, str], dict[str, Any]],
     output: Path,
     overwrite: bool,
     say: Callable[[str], None],
@@ -153,9 +186,10 @@ def _made(
     existing = read_report(output)
     if already_made(output, settings, existing and existing.get("settings"), overwrite, say):
         return existing or {}
-    with publish(output) as folder:
+    fingerprint = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
+    with publish_with_work(output, fingerprint, say) as (work, folder):
         # As JSON gives it back, so that what is returned is what a reader will find.
-        report = json.loads(json.dumps({"domain": name, **make(folder), "settings": settings}))
+        report = json.loads(json.dumps({"domain": name, **make(folder, work, fingerprint), "settings": settings}))
         if not report["kept"]:
             reasons = [why for why in (_counts(report["dropped"]), skipped(report)) if why] or ["nothing was read"]
             raise UserError(f"domain={name}: no documents to keep ({'; '.join(reasons)}); give another input=PATH")

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from packtrain.errors import UserError
+from packtrain.errors import Failure, UserError
 from packtrain.lock import only_maker
 
 
@@ -61,10 +61,11 @@ def publish(output: Path) -> Iterator[Path]:
 
     Raises `UserError` where another process is making the same output.
     """
-    with only_maker(output):
-        yield from _built(output)
+    with only_maker(output), _built(output) as building:
+        yield building
 
 
+@contextmanager
 def _built(output: Path) -> Iterator[Path]:
     building = output.with_name(f".{output.name}.tmp")  # hidden: nobody reads it as input
     replaced = output.with_name(f".{output.name}.old")
@@ -81,3 +82,32 @@ def _built(output: Path) -> Iterator[Path]:
         output.rename(replaced)
     building.rename(output)
     shutil.rmtree(replaced, ignore_errors=True)
+
+
+@contextmanager
+def publish_with_work(output: Path, fingerprint: str, say: Callable[[str], None]) -> Iterator[tuple[Path, Path]]:
+    """As `publish`, and beside it a folder for what is made on the way: (that, the directory to build in).
+
+    It is kept where going on makes sense, after a kill or a full disk. One that work of another fingerprint left is
+    begun anew. It is removed at the end, and after a mistake of the user's or of ours, which would only come again.
+    """
+    folder = output.with_name(f".{output.name}.work")
+    with only_maker(output):
+        mark = folder / "fingerprint"
+        known = mark.read_text() if mark.exists() else None
+        if known is not None and known != fingerprint:
+            say(f"{output}: what was begun with other settings, code or input is made anew")
+            shutil.rmtree(folder)
+        elif known is not None:
+            say(f"{output}: goes on where it stopped")
+        folder.mkdir(exist_ok=True)
+        mark.write_text(fingerprint)
+        try:
+            with _built(output) as building:
+                yield folder, building
+        except BaseException as error:
+            hopeless = isinstance(error, Exception) and not isinstance(error, (Failure, OSError, MemoryError))
+            if hopeless or not any(folder.glob("*/*/done.json")):
+                shutil.rmtree(folder, ignore_errors=True)
+            raise
+        shutil.rmtree(folder, ignore_errors=True)

@@ -1,35 +1,29 @@
 """files → units → stage 0 on every unit → merge → stage 1 → … → train-*, held_out-*, dropped-* and the report's values
 
 Units are neighbouring files of some 64 MB together (a larger file is one by itself). Each stage maps the units over
-processes; between stages a global step merges what the units contributed. Units, not processes, decide every result:
-one process or eight give the same bytes.
+processes, of this machine or of many; between stages a global step merges what the units contributed. Units, not
+processes, decide every result: one process or a thousand give the same bytes, and a unit that is finished stays so.
 """
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import shutil
-import threading
-import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Sequence
 from dataclasses import replace
-from multiprocessing.connection import wait as wait_for
+from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
+from packtrain.data.complete import Executor, Rules, complete
 from packtrain.data.documents import DocumentWriter, read_file
 from packtrain.data.domain import Source
-from packtrain.data.plan import DROPPED, SPOOL, Outcome, Plan, decision_file, part_file, written
+from packtrain.data.outcome import Outcome
+from packtrain.data.plan import DROPPED, Plan
 from packtrain.data.report import Report
 from packtrain.data.splits import FEW, both_splits
-from packtrain.data.stage import run_unit
+from packtrain.data.stage_work import MergeWork, StageWork
 from packtrain.data.statistics import pairs
-from packtrain.errors import Failure
 
 UNIT_BYTES = 64_000_000
 UNIT_FILES = 1000
@@ -51,30 +45,25 @@ def units_of(
     return [tuple(unit) for unit in units]
 
 
-def run_steps(plan: Plan, weights: Sequence[int], processes: int | None) -> dict[str, Any]:
-    """Makes the documents in `plan.folder` and returns what report.json says of them.
+def run_steps(plan: Plan, folder: Path, weights: Sequence[int], executor: Executor, rules: Rules) -> dict[str, Any]:
+    """Makes the documents in `folder` and returns what report.json says of them; what is finished is not made again.
 
-    weights: bytes of each unit, for the progress bar. Raises `Failure` where a process was killed.
+    weights: bytes of each unit, for the progress bar. Raises `Failure` where a unit cannot be made.
     """
-    parts = plan.stages
-    workers = max(1, min(processes or len(os.sched_getaffinity(0)), len(plan.units)))
-    total = Outcome()
+    total, parts = Outcome(), plan.stages
     tallies = []
     for number, stage in enumerate(parts):
         what = f"prepare {plan.name}" + (f" {number + 1}/{len(parts)}" if len(parts) > 1 else "")
+        complete(StageWork(plan, number), weights, what, executor, rules)
         outcome = Outcome()
-        for done in _map(plan, number, weights, workers, what):
-            outcome.merge(done)
+        for unit in range(len(plan.units)):
+            outcome.merge(Outcome.load(plan.place(number).unit(unit)))
         tallies += outcome.tallies
         outcome.tallies = []
         total.merge(outcome)
         if stage.last is not None:
-            collected = [part_file(plan.folder, number, unit) for unit in range(len(plan.units))]
-            stage.last.merge(collected, decision_file(plan.folder, number))
-            for path in collected:
-                path.unlink(missing_ok=True)
-    splits = _gather(plan, total)
-    shutil.rmtree(plan.folder / SPOOL, ignore_errors=True)
+            complete(MergeWork(plan, number), [1], f"merge {stage.last.name}", executor, rules)
+    splits = _gather(plan, folder, total)
     dropped = sum((tally.dropped for tally in tallies), start=Counter[str]())
     return {
         "read": total.before.documents + splits.kept - total.after.documents,  # one may have been cut in two
@@ -92,109 +81,32 @@ def run_steps(plan: Plan, weights: Sequence[int], processes: int | None) -> dict
     }
 
 
-class _Progress:
-    """The bar: bytes of the units done, and beside them the documents of those under way, told by the workers."""
-
-    def __init__(self, total: int, what: str) -> None:
-        self.bar = tqdm(total=total, desc=what, unit="B", unit_scale=True, delay=1, disable=None)
-        self.documents, self.shown = 0, 0.0
-
-    def tick(self, characters: int) -> None:
-        self.tell(self.documents + 1)
-
-    def tell(self, documents: int) -> None:
-        self.documents = documents
-        if (now := time.monotonic()) > self.shown + 0.5:
-            self.shown = now
-            self.bar.set_postfix_str(f"{documents:,} documents", refresh=self.bar.n > 0 or documents > 0)
-
-
-_shared: Any = None  # in a worker: the counter of documents that it shares with the others
-
-
-def _begin(counter: Any) -> None:
-    global _shared
-    _shared = counter
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    """A worker whose parent was killed would wait for work for ever, and hold its memory."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        wait_for([parent.sentinel])
-        os._exit(1)
-
-
-def _work(plan: Plan, stage: int, unit: int) -> Outcome:
-    waiting = 0
-
-    def tick(characters: int) -> None:
-        nonlocal waiting
-        waiting += 1
-        if waiting == 64:
-            with _shared.get_lock():
-                _shared.value += waiting
-            waiting = 0
-
-    return run_unit(plan, stage, unit, tick)
-
-
-def _map(plan: Plan, stage: int, weights: Sequence[int], workers: int, what: str) -> Iterator[Outcome]:
-    """The outcome of every unit, in the order of the units. With one worker in this process, without start-up."""
-    progress = _Progress(sum(weights), what)
-    with progress.bar as bar:
-        if workers == 1:
-            for unit, weight in enumerate(weights):
-                yield run_unit(plan, stage, unit, progress.tick)
-                bar.update(weight)
-            return
-        context = multiprocessing.get_context("spawn")
-        counter = context.Value("q", 0)
-        with ProcessPoolExecutor(workers, context, _begin, (counter,)) as pool:
-            try:
-                yield from _in_order(pool, plan, stage, weights, progress, counter)
-            except BrokenProcessPool:
-                remedy = "perhaps for want of memory; try again with prepare.processes=1"
-                raise Failure(f"a process was killed, {remedy}") from None
-            except BaseException:
-                pool.shutdown(wait=False, cancel_futures=True)
-                raise
-
-
-def _in_order(
-    pool: ProcessPoolExecutor, plan: Plan, stage: int, weights: Sequence[int], progress: _Progress, counter: Any
-) -> Iterator[Outcome]:
-    futures: list[Future[Outcome]] = [pool.submit(_work, plan, stage, unit) for unit in range(len(plan.units))]
-    place = {future: unit for unit, future in enumerate(futures)}
-    pending, following = set(futures), 0
-    while following < len(futures):
-        finished, pending = wait(pending, timeout=0.5, return_when=FIRST_COMPLETED)
-        progress.tell(counter.value)
-        for future in finished:
-            future.result()  # raises here what was raised there
-            progress.bar.update(weights[place[future]])
-        while following < len(futures) and futures[following].done():
-            yield futures[following].result()
-            following += 1
-
-
-def _gather(plan: Plan, total: Outcome) -> Report:
+def _gather(plan: Plan, folder: Path, total: Outcome) -> Report:
     """The files of all units under their final names; with few documents, split anew so that both sides get some."""
-    folders = [written(plan.folder, unit) for unit in range(len(plan.units))]
-    for number, path in enumerate(file for folder in folders for file in sorted(folder.glob(f"{DROPPED}-*/*.zst"))):
-        path.rename(plan.folder / f"{DROPPED}-{number:05d}.jsonl.zst")
-    found = {split: [f for folder in folders for f in sorted(folder.glob(f"{split}-*.zst"))] for split in SPLITS}
+    stages = range(len(plan.stages))
+    units = [[plan.place(stage).unit(unit) for stage in stages] for unit in range(len(plan.units))]
+    thrown = [file for unit in units for stage in unit for file in sorted(stage.glob(f"{DROPPED}-*/*.zst"))]
+    for number, path in enumerate(thrown):
+        link(path, folder / f"{DROPPED}-{number:05d}.jsonl.zst")
+    found = {split: [f for unit in units for f in sorted(unit[-1].glob(f"{split}-*.zst"))] for split in SPLITS}
     if total.after.documents >= FEW:
         for split, files in found.items():
             for number, path in enumerate(files):
-                path.rename(plan.folder / f"{split}-{number:05d}.jsonl.zst")
+                link(path, folder / f"{split}-{number:05d}.jsonl.zst")
         return total.splits
     documents = [document for files in found.values() for path in files for document in read_file(path)]
     documents = [replace(d, split=total.own_splits.get(d.id)) for d in sorted(documents, key=lambda d: d.id)]
     report = Report()
-    with DocumentWriter(plan.folder) as writer:
+    with DocumentWriter(folder) as writer:
         for document in both_splits(documents, plan.held_out):
             writer.write(document)
             report.keep(document)
     return report
+
+
+def link(path: Path, target: Path) -> None:
+    """The file under a second name, so that a kill loses neither; a copy where the file system has no hard links."""
+    try:
+        os.link(path, target)
+    except OSError:
+        shutil.copyfile(path, target)

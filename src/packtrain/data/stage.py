@@ -2,8 +2,8 @@
 
 read or spool ─(apply the decision)→ step → step → … ─collect→ spool + part.npy    where a global step follows
                                                   └─write→ train, held_out         in the last stage
-A unit is a few neighbouring files; it is read as a stream, so memory is bounded by its largest document. What comes
-back is small: counts, skips and samples.
+A unit is a few neighbouring files; it is read as a stream, so memory is bounded by its largest document. What it
+makes is published by one rename (units.py).
 """
 
 from __future__ import annotations
@@ -18,43 +18,41 @@ from pathlib import Path
 import numpy as np
 
 from packtrain.data.documents import HALF_PAIR, Document, DocumentWriter, read_file, split_in
-from packtrain.data.plan import DROPPED, Outcome, Plan, decision_file, part_file, spool_file, written
+from packtrain.data.outcome import Outcome
+from packtrain.data.plan import DOCUMENTS, DROPPED, PART, Plan
 from packtrain.data.splits import FEW
 from packtrain.data.statistics import DropSamples
-from packtrain.data.step import GlobalStep, Skips, Tally
+from packtrain.data.step import GlobalStep, Skips, Tally, printable
+from packtrain.data.units import Tick, Unreadable
 from packtrain.errors import Failure, UserError
 
 # A full disk, or too many open files: faults of the machine, by which no file may be lost
 MACHINE = (errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 
 
-def run_unit(plan: Plan, number: int, unit: int, tick: Callable[[int], None] = lambda characters: None) -> Outcome:
-    """Stage `number` for one unit; `tick` is told the characters of each document that was read."""
+def run_unit(plan: Plan, number: int, unit: int, folder: Path, tick: Tick) -> Outcome:
+    """Stage `number` for one unit into `folder`; `tick` is told the characters of each document that was read."""
     stage, out = plan.stages[number], Outcome()
-    with _Dropped(plan, number, unit, out.lost) as dropped:
+    with _Dropped(plan, number, folder, out.lost) as dropped:
         documents = (
-            out.before.watch(_sound(_read(plan, unit, out.skips)))
-            if number == 0
-            else _spooled(plan.folder, number - 1, unit)
+            out.before.watch(_sound(_read(plan, unit, out.skips))) if number == 0 else _spooled(plan, number - 1, unit)
         )
         documents = _ticking(documents, tick)
         if (first := stage.first) is not None:
-            decision = np.load(decision_file(plan.folder, number - 1), mmap_mode="r")
+            decision = np.load(plan.decision(number - 1), mmap_mode="r")
             documents = _through(partial(_applied, first, decision), first.name, documents, out, dropped)
         for step in stage.steps:
             documents = _through(step, step.name, documents, out, dropped)
         if stage.last is not None:
-            _collect(documents, stage.last, plan.folder, number, unit)
+            _collect(documents, stage.last, folder)
         else:
-            with DocumentWriter(written(plan.folder, unit)) as writer:
+            with DocumentWriter(folder) as writer:
                 for document in out.after.watch(_sound(documents)):
                     if document.split is not None and len(out.own_splits) < FEW:
                         out.own_splits[document.id] = document.split
                     document = replace(document, split=split_in(document, plan.held_out))
                     out.splits.keep(document)
                     writer.write(document)
-    for tally in out.tallies:
-        tally.sink = None  # it stays in this process
     return out
 
 
@@ -65,10 +63,9 @@ def _applied(step: GlobalStep, decision: np.ndarray, documents: Iterable[Documen
 class _Dropped:
     """What is dropped on the way: a few of each reason for the report; with keep_dropped all of it, in files."""
 
-    def __init__(self, plan: Plan, stage: int, unit: int, samples: DropSamples) -> None:
+    def __init__(self, plan: Plan, stage: int, folder: Path, samples: DropSamples) -> None:
         self.samples = samples
-        folder = written(plan.folder, unit) / f"{DROPPED}-{stage:02d}"
-        self.writer = DocumentWriter(folder) if plan.keep_dropped else None
+        self.writer = DocumentWriter(folder / f"{DROPPED}-{stage:02d}") if plan.keep_dropped else None
 
     def write(self, document: Document, step: str, reason: str) -> None:
         document = next(_sound([document]))
@@ -87,9 +84,15 @@ class _Dropped:
 
 def _read(plan: Plan, unit: int, skips: Skips) -> Iterator[Document]:
     """Every document of every file. A reader that stumbles over its file loses the rest of it, which is counted."""
+    excluded, reading = plan.excluded(unit), plan.reading(unit)
+    reading.parent.mkdir(parents=True, exist_ok=True)
     for source, name in plan.units[unit]:
         skips.file = name
         count = 0
+        if name in excluded:
+            skips.skip("given up", None, excluded[name])
+            continue
+        reading.write_text(name, encoding="utf-8", errors="surrogateescape")
         documents = iter(plan.domain.read(source, name, plan.parameters, skips))
         while True:
             try:
@@ -101,6 +104,8 @@ def _read(plan: Plan, unit: int, skips: Skips) -> Iterator[Document]:
             except Exception as error:  # one strange file among millions must not end the work of a night
                 if isinstance(error, OSError) and error.errno in MACHINE:
                     raise
+                if isinstance(error, OSError) and error.errno is not None:
+                    raise Unreadable(f"{printable(name)} cannot be read ({error.strerror})") from None
                 skips.skip(f"reader failed: {type(error).__name__}", count, f"after document {count}: {error}")
                 break
             count += 1
@@ -117,16 +122,18 @@ def _with_a_name(document: Document) -> Document:
     )
 
 
-def _spooled(folder: Path, stage: int, unit: int) -> Iterator[Document]:
-    path = spool_file(folder, stage, unit)
-    if path.exists():
-        yield from read_file(path)
-        path.unlink()  # read to its end: the disk holds one copy, not one a stage
+def _spooled(plan: Plan, stage: int, unit: int) -> Iterator[Document]:
+    """What an earlier stage left; a unit of which nothing stayed has no file."""
+    made = plan.place(stage).values(unit, {PART, DOCUMENTS})
+    if made is None:
+        raise Failure(f"{plan.place(stage).unit(unit)}: is gone; run the same command again with overwrite=true")
+    if DOCUMENTS in made["files"]:
+        yield from read_file(plan.place(stage).unit(unit) / DOCUMENTS)
 
 
-def _collect(documents: Iterable[Document], step: GlobalStep, folder: Path, stage: int, unit: int) -> None:
+def _collect(documents: Iterable[Document], step: GlobalStep, folder: Path) -> None:
     """Spools the documents while the step looks at them."""
-    with DocumentWriter(spool_file(folder, stage, unit).parent, single=f"{unit:06d}") as writer:
+    with DocumentWriter(folder, single=DOCUMENTS.partition("-")[0]) as writer:
 
         def passing() -> Iterator[Document]:
             for document in _sound(documents):
@@ -137,7 +144,7 @@ def _collect(documents: Iterable[Document], step: GlobalStep, folder: Path, stag
         part = step.collect(rest)
         for _ in rest:
             raise RuntimeError(f"step {step.name}: collect left documents unread")
-    np.save(part_file(folder, stage, unit), part, allow_pickle=False)
+    np.save(folder / PART, part, allow_pickle=False)
 
 
 def _ticking(documents: Iterable[Document], tick: Callable[[int], None]) -> Iterator[Document]:

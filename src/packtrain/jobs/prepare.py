@@ -7,13 +7,15 @@ from pathlib import Path
 from typing import Any
 
 from packtrain.data.domains.registry import choose
+from packtrain.data.executors import registry as executors
 from packtrain.data.prepare import PrepareOptions, prepare
 from packtrain.errors import UserError
 
 
 @dataclass(frozen=True)
 class PrepareJob:
-    """domain: its name and its parameters, conf/domain/<name>.yaml. input: a path, or an fsspec URL for `text`."""
+    """domain: its name and its parameters, conf/domain/<name>.yaml. input: a path, or an fsspec URL for `text`.
+    executor: conf/executor/<engine>.yaml."""
 
     domain: dict[str, Any]
     output: str | None = None
@@ -21,6 +23,7 @@ class PrepareJob:
     held_out: float = 0.05
     overwrite: bool = False
     prepare: PrepareOptions = field(default_factory=PrepareOptions)
+    executor: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         check_held_out(self.held_out)
@@ -36,4 +39,5 @@ def run(job: PrepareJob) -> None:
     """Makes the documents, or says that they are made."""
     source = job.input if job.input is None or "://" in job.input else Path(job.input)
     output = Path(job.output) if job.output is not None else Path("data/documents") / job.domain["name"]
-    prepare(job.domain, source, output, job.held_out, job.overwrite, options=job.prepare)
+    executor = executors.choose(job.executor, job.prepare.processes)
+    prepare(job.domain, source, output, job.held_out, job.overwrite, options=job.prepare, executor=executor)
