@@ -86,7 +86,7 @@ class Mixture:
         domains, counts = np.empty_like(numbers), np.empty_like(numbers)
         for window in np.unique(windows):
             here = windows == window
-            order, rank = self._order(int(window))
+            order, rank = self.order(int(window))
             domains[here], counts[here] = order[places[here]], rank[places[here]]
         sizes = np.array([self.quotas[d] for d in self.domains], dtype=np.int64)
         blocks_of = np.array([self.blocks[d] for d in self.domains], dtype=np.int64)
@@ -103,14 +103,14 @@ class Mixture:
     def counts(self, n_samples: int) -> dict[str, int]:
         """How many of the first n samples come from each domain; exact."""
         windows, rest = divmod(n_samples, WINDOW)
-        partial = np.bincount(self._order(windows)[0][:rest], minlength=len(self.domains))
+        partial = np.bincount(self.order(windows)[0][:rest], minlength=len(self.domains))
         return {d: windows * self.quotas[d] + int(partial[i]) for i, d in enumerate(self.domains)}
 
     def epochs(self, n_samples: int) -> dict[str, float]:
         """How often each domain is repeated in the first n samples: 2.45 is two whole passes and 45 % of a third."""
         return {domain: count / self.blocks[domain] for domain, count in self.counts(n_samples).items()}
 
-    def _order(self, window: int) -> tuple[Ints, Ints]:
+    def order(self, window: int) -> tuple[Ints, Ints]:
         """Domain (10 000,) at each place of the window, and which of its domain's samples (10 000,) stands there.
 
         The i-th sample of a domain has the key (i + uniform) / n_d; sorted by key, every prefix holds each domain to

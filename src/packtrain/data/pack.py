@@ -1,18 +1,21 @@
 """documents + tokenizer → DIR/<domain>/{train,held_out}/ (litdata), DIR/tokenizer.model, DIR/manifest.json last
 
-read → split → encode in batches → BOS document EOS → one writer per domain and split → checksums → rename into place
+files ─units, on any executor→ encoded chunks, checksums (pack_units.py) → joined under one index → rename into place
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from tqdm import tqdm
-
-from packtrain.data.documents import Document, document_files, read_file, split_in
+from packtrain.data.code_version import code_version
+from packtrain.data.complete import Executor, Rules, complete
+from packtrain.data.documents import document_files
+from packtrain.data.executors.local import LocalExecutor
 from packtrain.data.ledger import LEDGER, of_pack, remarks
 from packtrain.data.manifest import (
     MANIFEST,
@@ -25,14 +28,15 @@ from packtrain.data.manifest import (
     save_manifest,
     verify,
 )
+from packtrain.data.pack_units import PackWork, join
 from packtrain.data.prepare import read_report
-from packtrain.data.publish import already_made, publish
-from packtrain.data.shards import ShardWriter
-from packtrain.data.vocabulary import expected_documents, inputs_digest
+from packtrain.data.provenance import write_sources
+from packtrain.data.publish import already_made, publish_with_work
+from packtrain.data.run_steps import units_of
+from packtrain.data.vocabulary import inputs_digest
 from packtrain.errors import UserError
 from packtrain.tokenizer.tokenizer import Tokenizer
 
-BATCH_CHARACTERS = 1 << 20
 SAME_SPLIT = ({"python_code", "python_prose"},)  # domains cut from one source must be split alike
 
 
@@ -45,11 +49,13 @@ def pack(
     say: Callable[[str], None] = print,
     weights: Mapping[str, float] | None = None,
     tokens: int | None = None,
+    executor: Executor | None = None,
 ) -> Manifest:
     """Packs every document of `inputs` and returns the manifest; does nothing where the same pack is there already.
 
     `held_out` splits the documents that do not say their split. Equal documents, tokenizer and settings: equal bytes.
     `weights` and `tokens` only steer the ledger: what such a run would draw of each domain, beside what is packed.
+    `executor` packs units of files, by default processes of this machine; the bytes are the same with any.
     """
     files = document_files(inputs)
     check_splits(files)
@@ -65,8 +71,10 @@ def pack(
         manifest = verify(output)
         _say_ledger(output, manifest, weights or {}, tokens, say)
         return manifest
-    with publish(output) as folder:
-        domains = _write(folder, files, tokenizer, held_out)
+    code = code_version("packtrain.data.pack_units")
+    fingerprint = hashlib.sha256(json.dumps([settings, tokenizer.fingerprint, code]).encode()).hexdigest()
+    with publish_with_work(output, fingerprint, say) as (work, folder):
+        domains = _packed(files, tokenizer_path, held_out, work, fingerprint, folder, executor or LocalExecutor())
         shutil.copyfile(tokenizer_path, folder / TOKENIZER)
         manifest = Manifest(VERSION, tokenizer.vocab_size, tokenizer.fingerprint, settings, domains)
         save_manifest(folder, manifest)
@@ -101,37 +109,23 @@ def check_splits(files: Sequence[Path]) -> None:
             )
 
 
-def _write(folder: Path, files: Sequence[Path], tokenizer: Tokenizer, held_out: float) -> dict[str, Domain]:
-    writers: dict[str, dict[str, ShardWriter]] = {}
-    documents = (document for path in files for document in read_file(path))
-    bar = tqdm(documents, "pack", expected_documents(files), unit=" documents", delay=1, disable=None)
-    threads = min(8, os.cpu_count() or 1)
-    for batch in _batches(bar):
-        for document, ids in zip(batch, tokenizer.encode_batch([d.text for d in batch], threads), strict=True):
-            if document.domain not in writers:
-                writers[document.domain] = {
-                    s: ShardWriter(folder / document.domain / s, tokenizer.vocab_size) for s in SPLITS
-                }
-            ids = [tokenizer.bos_id, *ids, tokenizer.eos_id]
-            writers[document.domain][split_in(document, held_out)].add(ids, len(document.text.encode()))
-    if not writers:
+def _packed(
+    files: Sequence[Path],
+    tokenizer: Path,
+    held_out: float,
+    work: Path,
+    fingerprint: str,
+    folder: Path,
+    executor: Executor,
+) -> dict[str, Domain]:
+    sizes = [path.stat().st_size for path in files]
+    units = units_of([(path, path.name) for path in files], sizes)
+    paths = tuple(tuple(Path(path) for path, _ in unit) for unit in units)
+    threads = min(8, os.cpu_count() or 1) if len(units) == 1 else 1
+    packing = PackWork(paths, tokenizer, held_out, work, fingerprint, threads)
+    complete(packing, [sum(path.stat().st_size for path in unit) for unit in paths], "pack", executor, Rules("stop"))
+    domains = join(packing, folder)
+    if not domains:
         raise UserError("the input files hold no documents; prepare some first")
-    return {name: Domain(w["train"].close(), w["held_out"].close()) for name, w in sorted(writers.items())}
-
-
-def _batches(documents: Iterable[Document]) -> Iterator[list[Document]]:
-    """Documents of about a million characters at a time; empty ones left out."""
-    batch: list[Document] = []
-    characters = 0
-    for document in documents:
-        if not document.text:
-            continue
-        if Path(document.domain).name != document.domain or document.domain.startswith("."):
-            raise UserError(f"document {document.id}: domain '{document.domain}' cannot be a folder's name")
-        batch.append(document)
-        characters += len(document.text)
-        if characters >= BATCH_CHARACTERS:
-            yield batch
-            batch, characters = [], 0
-    if batch:
-        yield batch
+    write_sources(folder, files)
+    return domains

@@ -53,3 +53,21 @@ def permute(positions: npt.ArrayLike, n: int, key: int) -> npt.NDArray[np.int64]
         x[outside] = (left << half) | right
         outside = x >= np.uint64(n)
     return x.astype(np.int64)
+
+
+def invert(images: npt.ArrayLike, n: int, key: int) -> npt.NDArray[np.int64]:
+    """images (N,) in [0, n) → the positions (N,) that `permute` sends there: the rounds backwards."""
+    x = np.asarray(images, dtype=np.uint64).copy()
+    if n < 1 or (x.size and int(x.max()) >= n):
+        raise ValueError(f"images must lie in [0, {n})")
+    half = np.uint64(max(1, ((n - 1).bit_length() + 1) // 2))
+    mask = (np.uint64(1) << half) - np.uint64(1)
+    keys = [np.uint64(key_of(key, r)) for r in range(ROUNDS)]
+    outside = np.ones(x.shape, dtype=bool)
+    while outside.any():
+        left, right = x[outside] >> half, x[outside] & mask
+        for round_key in reversed(keys):
+            left, right = right ^ (mix(left ^ round_key) & mask), left
+        x[outside] = (left << half) | right
+        outside = x >= np.uint64(n)
+    return x.astype(np.int64)

@@ -7,8 +7,6 @@ processes, decide every result: one process or a thousand give the same bytes, a
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -20,6 +18,7 @@ from packtrain.data.documents import DocumentWriter, read_file
 from packtrain.data.domain import Source
 from packtrain.data.outcome import Outcome
 from packtrain.data.plan import DROPPED, Plan
+from packtrain.data.publish import link
 from packtrain.data.report import Report
 from packtrain.data.splits import FEW, both_splits
 from packtrain.data.stage_work import MergeWork, StageWork
@@ -102,11 +101,3 @@ def _gather(plan: Plan, folder: Path, total: Outcome) -> Report:
             writer.write(document)
             report.keep(document)
     return report
-
-
-def link(path: Path, target: Path) -> None:
-    """The file under a second name, so that a kill loses neither; a copy where the file system has no hard links."""
-    try:
-        os.link(path, target)
-    except OSError:
-        shutil.copyfile(path, target)

@@ -166,6 +166,22 @@ class Shards:
         self.read(start, out)
         return torch.from_numpy(out)
 
+    def documents_at(self, start: int, count: int) -> Iterator[tuple[str, int, int, int]]:
+        """(chunk's file, number of the document in it, first token of the line, end) of each that the tokens touch."""
+        chunk = bisect_right(self._starts, start) - 1
+        while chunk < len(self._chunks) and self._starts[chunk] < start + count:
+            edges = self._offsets(chunk) + self._starts[chunk]
+            first = max(0, int(np.searchsorted(edges, start, side="right")) - 1)
+            for number in range(first, len(edges) - 1):
+                if edges[number] >= start + count:
+                    return
+                yield self._chunks[chunk][0], number, int(edges[number]), int(edges[number + 1])
+            chunk += 1
+
+    def chunks(self) -> list[tuple[str, int, int]]:
+        """(file, documents, tokens of the line before it) of each chunk."""
+        return [(name, items, start) for (name, items), start in zip(self._chunks, self._starts, strict=False)]
+
     def documents(self) -> Iterator[torch.Tensor]:
         """Each document as (tokens,) int64, BOS and EOS included, in the order in which it was packed."""
         for chunk in range(len(self._chunks)):

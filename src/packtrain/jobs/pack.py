@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
+from packtrain.data.executors.registry import choose
 from packtrain.data.pack import pack
 from packtrain.errors import UserError
 from packtrain.jobs.prepare import check_held_out
@@ -21,9 +23,13 @@ class PackJob:
     tokens: int | None = None
     overwrite: bool = False
     weights: dict[str, float] = field(default_factory=dict)
+    processes: int | None = None
+    executor: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         check_held_out(self.held_out)
+        if self.processes is not None and self.processes < 1:
+            raise UserError(f"processes={self.processes}: expected at least 1, or null for one a core")
         if self.tokens is not None and self.tokens < 1:
             raise UserError(f"tokens={self.tokens}: expected at least 1, or null")
         for domain, weight in self.weights.items():
@@ -37,5 +43,5 @@ def run(job: PackJob) -> None:
     """Packs the documents, or says that they are packed."""
     pack(
         as_paths(job.input), Path(job.tokenizer), Path(job.output), job.held_out, job.overwrite,
-        weights=job.weights, tokens=job.tokens,
+        weights=job.weights, tokens=job.tokens, executor=choose(job.executor, job.processes),
     )  # fmt: skip

@@ -61,11 +61,10 @@ class SlurmExecutor:
         self, work: Work, todo: Sequence[int], weights: Sequence[int], what: str, rules: Rules
     ) -> Mapping[int, str]:
         """As `complete.Executor` says."""
-        from packtrain.data.executors.slurm_engine import submit
         from packtrain.data.executors.unit_step import UnitStep, logs_of, why
 
         logs = logs_of(work)
-        jobs = submit(self, UnitStep(work, todo, rules.timeout), len(todo), logs)
+        jobs = self._submit(UnitStep(work, todo, rules.timeout), len(todo), str(logs))
         bar = tqdm(total=len(todo), desc=f"{what} (job {', '.join(jobs)})", unit=" units", delay=1, disable=None)
         ended = False
         try:
@@ -81,9 +80,24 @@ class SlurmExecutor:
                 _ask("scancel", *jobs)
         return {unit: why(logs, rank) for rank, unit in enumerate(todo) if not work.finished(unit)}
 
-    def environment(self) -> str:
-        """The line of shell that every task begins with."""
-        return f"{self.setup}; export PACKTRAIN_PYTHON={shlex.quote(sys.executable)}"
+    def _submit(self, step: Any, tasks: int, logs: str) -> list[str]:
+        """The numbers of the jobs. Raises `Failure` where sbatch refuses."""
+        from packtrain.data.executors.slurm_engine import Engine
+
+        engine = Engine(
+            [step], tasks=tasks, time=self.time, partition=str(self.partition), logging_dir=logs,
+            cpus_per_task=self.cpus_per_task, mem_per_cpu_gb=-(-self.memory_gb // self.cpus_per_task),
+            workers=self.at_once or -1, job_name="packtrain-data", qos=self.qos or "", requeue=True,
+            env_command=f"{self.setup}; export PACKTRAIN_PYTHON={shlex.quote(sys.executable)}",
+            sbatch_args=dict(self.sbatch), max_array_size=self.max_array, max_array_launch_parallel=True,
+        )  # fmt: skip
+        try:
+            engine.launch_job()
+        except subprocess.CalledProcessError as error:
+            raise Failure(
+                f"sbatch refused the job (exit code {error.returncode}, its words are above); check executor.*"
+            ) from None
+        return engine.jobs
 
 
 def alive(jobs: Sequence[str]) -> bool:
