@@ -142,7 +142,7 @@ def test_two_commands_do_not_make_one_output_at_the_same_time(source: Path, tmp_
             raise AssertionError
 
     with pytest.raises(UserError, match="is being made by process"):
-        made(source, tmp_path / "out", Nested())
+        made(source, tmp_path / "out", Nested())  # pyright: ignore[reportArgumentType]
 
 
 def test_a_file_that_cannot_be_read_is_named_and_counted_or_ends_the_work(

@@ -18,6 +18,7 @@ class DataConfig:
     micro_batch: sequences a device works on at once, or all it has where that is less; None takes the largest that
         divides, up to 16.
     document_mask: documents packed into one sequence do not see each other, and positions start anew with each.
+    cache_gib: where `path` is a URL, so much of it is kept in data/cache.
     held_out: share of documents kept for validation where the documents do not say it themselves (data=text).
     """
 
@@ -32,6 +33,7 @@ class DataConfig:
     input: str | None = None
     document_mask: bool = False
     held_out: float = 0.05
+    cache_gib: float = 20.0
 
     def __post_init__(self) -> None:
         for name in ("sequence_length", "tokens", "batch_tokens", "micro_batch"):
@@ -39,6 +41,8 @@ class DataConfig:
                 raise UserError(f"data.{name}={getattr(self, name)}: expected at least 1")
         if self.vocab_size is not None and self.vocab_size < 1:
             raise UserError(f"data.vocab_size={self.vocab_size}: expected at least 1, or null")
+        if not self.cache_gib > 0:
+            raise UserError(f"data.cache_gib={self.cache_gib}: expected more than 0")
         if self.workers < 0:
             raise UserError(f"data.workers={self.workers}: expected 0 or more")
         if not 0.0 < self.held_out < 1.0:

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ MANIFEST = "manifest.json"
 TOKENIZER = "tokenizer.model"
 VERSION = 1
 SPLITS = ("train", "held_out")
+AT_ONCE_FILES = 10_000  # of more files the sizes are compared beside the start of a run
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,7 @@ class Manifest:
     @property
     def fingerprint(self) -> str:
         """sha256 (hex) of the whole manifest, hence of every shard: what a checkpoint remembers of its data."""
-        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()
+        return hashlib.sha256(json.dumps(vars(self), sort_keys=True, default=vars).encode()).hexdigest()
 
     def domain(self, name: str) -> Domain:
         if name not in self.domains:
@@ -107,12 +109,27 @@ def load_manifest(directory: str | Path) -> Manifest:
 def _read_manifest(path: Path, _: tuple[int, int, int]) -> Manifest:
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
+        files = {
+            (name, s): _records(domain[s].pop("files")) for name, domain in values["domains"].items() for s in SPLITS
+        }
         manifest = build(Manifest, values)
-    except (ValueError, UserError, AttributeError) as error:
+    except (ValueError, UserError, AttributeError, KeyError, TypeError) as error:
         raise Failure(f"{path}: damaged ({str(error).splitlines()[0]}); pack again with overwrite=true") from None
     if manifest.version != VERSION:
         raise UserError(f"{path}: format version {manifest.version}, this packtrain reads {VERSION}; pack again")
-    return manifest
+    whole = {
+        name: Domain(*(replace(getattr(domain, s), files=files[name, s]) for s in SPLITS))
+        for name, domain in manifest.domains.items()
+    }
+    return replace(manifest, domains=whole)
+
+
+def _records(values: Mapping[str, Mapping[str, Any]]) -> dict[str, FileRecord]:
+    """By hand: `build` says more of a mistake, and takes half a minute for the 100 000 shards of a large corpus."""
+    found = {name: FileRecord(record["bytes"], record["sha256"]) for name, record in values.items()}
+    if not all(type(record.bytes) is int and type(record.sha256) is str for record in found.values()):
+        raise TypeError("a file's size is no integer, or its sha256 no text")
+    return found
 
 
 def verify(directory: str | Path, checksums: bool = False, progress: Callable[[Path], None] | None = None) -> Manifest:
@@ -138,6 +155,18 @@ def check_own_tokenizer(directory: str | Path, manifest: Manifest) -> None:
             f"{tokenizer} ({file_sha256(tokenizer)[:12]}) is not the tokenizer that these shards were packed with "
             f"({manifest.tokenizer_fingerprint[:12]}): put that one back, or pack again with overwrite=true"
         )
+
+
+def check_sizes(directory: str | Path, files: Mapping[str, FileRecord]) -> None:
+    """As `check_file` for many, at a tenth of the time. Raises `Failure` naming the first that is not as recorded."""
+    root = os.fspath(directory)
+    for relative, record in files.items():
+        try:
+            if os.stat(f"{root}/{relative}").st_size == record.bytes:
+                continue
+        except OSError:
+            pass
+        check_file(Path(root) / relative, record)
 
 
 def check_file(path: Path, record: FileRecord, checksum: bool = False) -> None:

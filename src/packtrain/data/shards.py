@@ -20,7 +20,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from packtrain.data.manifest import FileRecord, Split, check_file, file_sha256, load_manifest
+from packtrain.data.manifest import AT_ONCE_FILES, FileRecord, Split, check_sizes, file_sha256, load_manifest
+from packtrain.data.remote_shards import fetch, is_remote
 from packtrain.errors import Failure, UserError
 
 INDEX = "index.json"
@@ -81,6 +82,7 @@ def write_shards(directory: Path, documents: Iterable[tuple[list[int], int]], vo
     return writer.close()
 
 
+FEW_CHUNKS = 8  # of a remote pack: what is mapped stays on the disk though it left the cache
 OPEN_CHUNKS = 4096  # a process may map 65 530 files; a corpus of terabytes has more
 
 
@@ -93,8 +95,10 @@ class Shards:
     def __init__(self, pack: str | Path, domain: str, split: str) -> None:
         self.pack, self.domain, self.split = Path(pack), domain, split
         self.record: Split = getattr(load_manifest(pack).domain(domain), split)
-        for relative, file_record in self.record.files.items():
-            check_file(self.pack / relative, file_record)
+        self.remote = is_remote(self.pack)
+        self.most = FEW_CHUNKS if self.remote else OPEN_CHUNKS
+        if not self.remote and len(self.record.files) <= AT_ONCE_FILES:
+            check_sizes(self.pack, self.record.files)
         self.directory = self.pack / domain / split
         self._dtype: np.dtype[Any] = np.dtype(np.uint16)
         self._chunks: list[tuple[str, int]] = []  # file, documents
@@ -123,15 +127,21 @@ class Shards:
     def _offsets(self, chunk: int) -> npt.NDArray[np.int64]:
         """Where the documents of a chunk begin and the last one ends, in tokens."""
         name, items = self._chunks[chunk]
-        head = np.fromfile(self.directory / name, dtype=np.uint32, count=items + 2)
+        head = np.fromfile(self._file(name), dtype=np.uint32, count=items + 2)
         return (head[1:].astype(np.int64) - head.nbytes) // self._dtype.itemsize
+
+    def _file(self, name: str) -> Path:
+        if not self.remote:
+            return self.directory / name
+        relative = f"{self.domain}/{self.split}/{name}"
+        return fetch(self.pack, relative, self.record.files[relative])
 
     def _map(self, chunk: int) -> npt.NDArray[Any]:
         """The tokens of a chunk."""
         if chunk in self._maps:
             return self._maps[chunk]
         name, items = self._chunks[chunk]
-        path, header = self.directory / name, 4 * (items + 2)
+        path, header = self._file(name), 4 * (items + 2)
         try:
             head = np.memmap(path, dtype=np.uint32, mode="r", shape=(items + 2,))
             body = np.memmap(path, dtype=self._dtype, mode="r", offset=header)
@@ -143,7 +153,7 @@ class Shards:
         ):  # fmt: skip
             raise Failure(f"{path}: shard is damaged (its header does not fit); pack again with overwrite=true")
         self._maps[chunk] = body.view(np.ndarray)  # a memmap's own slices cost ten times a plain array's
-        if len(self._maps) > OPEN_CHUNKS:
+        if len(self._maps) > self.most:
             self._maps.popitem(last=False)
         return self._maps[chunk]
 

@@ -19,6 +19,7 @@ from packtrain.checkpoint.load import load_model
 from packtrain.checkpoint.weights import weights_digest
 from packtrain.data.integrity import Integrity
 from packtrain.data.manifest import Manifest
+from packtrain.data.remote_shards import local_pack
 from packtrain.errors import Failure, UserError
 from packtrain.evaluation.comparison import compare
 from packtrain.evaluation.domain import Watch, evaluate_domain, scored_domains
@@ -88,7 +89,7 @@ def find_pack(given: str | None, config: dict[str, Any]) -> Path:
     path = given or config.get("data", {}).get("path")
     if not path:
         raise UserError("which held-out text? give shards=DIR, a folder that packtrain pack wrote")
-    return Path(path)
+    return local_pack(str(path))
 
 
 def mixture_weights(config: dict[str, Any], manifest: Manifest) -> dict[str, float]:

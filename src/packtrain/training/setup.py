@@ -13,6 +13,7 @@ from packtrain.data.config import DataConfig
 from packtrain.data.integrity import Integrity
 from packtrain.data.manifest import TOKENIZER, Manifest
 from packtrain.data.mixture import Mixture, MixtureReport
+from packtrain.data.remote_shards import local_pack
 from packtrain.errors import UserError
 from packtrain.model.config import ModelConfig
 from packtrain.training.changes import Boundary, Change, Schedule, plan_changes
@@ -99,7 +100,7 @@ def prepare(
 def find_shards(data: DataConfig) -> Path:
     """The pack that `data` names, or the one made (once) from the user's own text."""
     if data.path is not None:
-        return Path(data.path)
+        return local_pack(data.path, limit=int(data.cache_gib * 2**30))
     from packtrain.data.text_pipeline import ensure_text_shards  # the tokenizer's training, needed for data=text alone
 
     return ensure_text_shards(data)
