@@ -212,3 +212,26 @@ def test_twenty_kills_at_random_end_in_the_same_bytes(
                 subprocess.run(["rm", "-r", output], check=True)
     subprocess.run([sys.executable, script, source, output], check=True)
     assert tree(output) == reference and [p.name for p in tmp_path.iterdir() if p.name.startswith(".")] == []
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_ten_times_the_input_needs_no_more_memory(tmp_path: Path) -> None:
+    script = tmp_path / "job.py"
+    script.write_text(
+        "import resource, sys; from pathlib import Path; from packtrain.data import prepare, run_steps\n"
+        "prepare.units_of = lambda files, sizes: run_steps.units_of(files, sizes, 1)\n"
+        "options = prepare.PrepareOptions(processes=1)\n"
+        "prepare.prepare({'name': 'c4'}, Path(sys.argv[1]), Path(sys.argv[2]), 0.2, options=options)\n"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)\n"
+    )
+    peaks = []
+    for name, files in (("one", 4), ("ten", 40)):
+        source = pages(tmp_path / name, files, 2000)
+        done = subprocess.run(
+            [sys.executable, script, source, tmp_path / f"{name}-out"], capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stderr
+        peaks.append(int(done.stdout.split()[-1]) / 1024)
+    print(f"{peaks[0]:.0f} and {peaks[1]:.0f} MiB")
+    assert peaks[1] < 1.25 * peaks[0] + 20
