@@ -1,10 +1,13 @@
 """hostile programs → each way of holding them → none gets out, none stays, and the outcome says that it did not pass"""
 
+import contextlib
 import os
 import re
 import socket
 import subprocess
+import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -30,10 +33,16 @@ def refused(source: str, way: str, error: str = "PermissionError") -> None:
     assert not outcome.passed and outcome.why.startswith(error), outcome
 
 
-def running(mark: str) -> list[str]:
-    """The processes with `mark` in their command line or name."""
-    found = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
-    return [line for line in found.splitlines() if mark in line]
+JAIL = "packtrain.evaluation.sandbox import jail"  # in the command line of every jail
+
+
+def running(mark: str = JAIL) -> list[str]:
+    """The processes with `mark` in their command line."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            found.append(path.read_bytes().replace(b"\0", b" ").decode(errors="replace"))
+    return [line for line in found if mark in line]
 
 
 def test_what_comes_to_its_end_passes_and_what_raises_does_not(way: str) -> None:
@@ -68,14 +77,14 @@ def test_a_fork_bomb_does_not_get_a_second_process(way: str) -> None:
     refused("import os\nwhile True:\n    os.fork()", way)
     refused("import subprocess\nsubprocess.run(['/bin/sh', '-c', ':'])", way)
     refused("import multiprocessing as m\nm.get_context('fork').Process(target=print).start()", way, "")
-    assert not running("packtrain.evaluation.sandbox.jail")
+    assert not running()
 
 
 def test_threads_without_end_are_stopped(way: str) -> None:
     source = "import threading, time\nwhile True:\n    threading.Thread(target=time.sleep, args=[60]).start()"
     outcome = run_program(source, QUICK, [way])
     assert not outcome.passed
-    assert not running("packtrain.evaluation.sandbox.jail")
+    assert not running()
 
 
 def test_no_other_program_is_started(way: str) -> None:
@@ -155,7 +164,7 @@ def test_an_endless_loop_is_out_of_time(way: str, loop: str) -> None:
 def test_waiting_for_ever_is_out_of_time_by_the_clock(way: str) -> None:
     outcome = run_program("import time\ntime.sleep(1000)", Limits(seconds=1.0), [way])
     assert not outcome.passed and outcome.why == "out of time"
-    assert not running("packtrain.evaluation.sandbox.jail")
+    assert not running()
 
 
 def test_no_other_process_is_signalled(way: str) -> None:
@@ -210,7 +219,30 @@ def test_a_system_that_cannot_hold_them_is_refused_in_one_line() -> None:
     assert "\n" not in str(caught.value)
 
 
+def test_what_holding_a_program_takes_is_not_counted_as_its_time(way: str) -> None:
+    """The clock of 50 ms is less than a jail needs to close."""
+    assert run_program("assert True", Limits(seconds=0.05), [way]).passed
+
+
 def test_nothing_is_left_in_the_temporary_folder(way: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     run_program("open('x', 'w').write('x')", QUICK, [way])
     assert os.listdir(tmp_path) == []
+
+
+def test_a_killed_evaluation_leaves_no_program_behind(way: str, tmp_path: Path) -> None:
+    started = tmp_path / "started"
+    program = "from pathlib import Path\nfrom packtrain.evaluation.sandbox import run\n"
+    program += f"Path({str(started)!r}).touch()\nrun.run_program('import time; time.sleep(60)', ways=[{way!r}])"
+    with subprocess.Popen([sys.executable, "-c", program], env={**os.environ, "TMPDIR": str(tmp_path)}) as evaluation:
+        wait_for(lambda: started.exists() and bool(running()))
+        time.sleep(0.3)  # until the program sleeps
+        evaluation.kill()
+    wait_for(lambda: not running())
+
+
+def wait_for(done: Callable[[], bool], seconds: float = 20.0) -> None:
+    end = time.monotonic() + seconds
+    while not done():
+        assert time.monotonic() < end
+        time.sleep(0.05)

@@ -20,6 +20,7 @@ DEATH_SIGNAL = 1
 
 
 def main() -> None:
+    die_with_parent()
     request = json.loads(sys.stdin.buffer.read())
     result = os.dup(1)
     null = os.open(os.devnull, os.O_RDWR)
@@ -30,9 +31,10 @@ def main() -> None:
         tell.way = confine(request)
         limit(request, tell.way)
         path = write_program(request, tell.way)
-        sys.path.remove(os.environ.pop("PYTHONPATH"))
+        sys.path.remove(sys.argv.pop())
         os.environ.clear()
         lock()
+        tell(ready=True)  # from here on the clock counts
     except OSError as error:
         tell(refused=str(error))
         os._exit(1)
@@ -55,11 +57,12 @@ def confine(request: dict[str, Any]) -> str:
     if "namespaces" in request["ways"]:
         try:
             namespaces.unshare()
+            die_with_parent()  # a change of namespace has taken it back
             child = os.fork()
             if child:
                 _, status = os.waitpid(child, 0)
                 os._exit(os.waitstatus_to_exitcode(status) & 0xFF)
-            namespaces.libc.prctl(DEATH_SIGNAL, signal.SIGKILL)
+            die_with_parent()
             namespaces.new_root(request["folder"], request["disk_bytes"])
             namespaces.drop_capabilities()
             return "namespaces"
@@ -74,6 +77,11 @@ def confine(request: dict[str, Any]) -> str:
         except OSError as error:
             why.append(str(error))
     raise OSError("; ".join(why))
+
+
+def die_with_parent() -> None:
+    """With a killed evaluation ends what it runs."""
+    namespaces.libc.prctl(DEATH_SIGNAL, signal.SIGKILL)
 
 
 def write_program(request: dict[str, Any], way: str) -> str:
@@ -118,7 +126,3 @@ def run_program(path: str, tell: Teller) -> None:
     else:
         tell(passed=True, why="")
     os._exit(0)
-
-
-if __name__ == "__main__":
-    main()

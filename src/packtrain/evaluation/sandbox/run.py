@@ -25,10 +25,11 @@ from typing import Any
 
 from packtrain.errors import Failure, UserError
 
-JAIL = "packtrain.evaluation.sandbox.jail"
+JAIL = "import sys; sys.path.append(sys.argv[1]); from packtrain.evaluation.sandbox import jail; jail.main()"
 SOURCE = str(Path(__file__).parents[3])  # where packtrain is imported from: all that the jail needs beside Python
 WAYS = ("namespaces", "landlock")  # of keeping files and network away, the better one first
 LONGEST = 4096  # bytes of an outcome
+SETUP_SECONDS = 120.0  # a kernel that tidies up network namespaces makes new ones wait, which is no program's fault
 KILLED = (-signal.SIGKILL, 256 - signal.SIGKILL)  # the second: a jail's first process says so of its child
 PROBE = """
 import socket
@@ -81,16 +82,17 @@ def run_program(source: str, limits: Limits = DEFAULT, ways: Sequence[str] = WAY
     with tempfile.TemporaryDirectory(prefix="packtrain-code-") as folder:
         request = {**asdict(limits), "word": word, "source": source, "folder": folder, "ways": list(ways)}
         process = subprocess.Popen(
-            [sys.executable, "-s", "-S", "-P", "-B", "-m", JAIL], cwd=folder,
-            env={"PYTHONHASHSEED": "0", "PYTHONPATH": SOURCE},
+            [sys.executable, "-s", "-S", "-P", "-B", "-c", JAIL, SOURCE], cwd=folder, env={"PYTHONHASHSEED": "0"},
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True,
         )  # fmt: skip
         try:
-            said, in_time = talk(process, json.dumps(request).encode(), start + limits.seconds)
+            said, in_time = talk(process, json.dumps(request).encode(), limits.seconds)
         finally:
             end(process)
     seconds = time.monotonic() - start
     found = told(said, word)
+    if not said:
+        raise Failure(f"the sandbox for generated code did not start within {SETUP_SECONDS:.0f} s; try again")
     if found:
         return Outcome(found["passed"], found["why"], found["way"], seconds)
     if not in_time or (process.returncode in KILLED and seconds >= limits.cpu_seconds):
@@ -100,12 +102,12 @@ def run_program(source: str, limits: Limits = DEFAULT, ways: Sequence[str] = WAY
     return Outcome(False, "ended itself, or was killed", "", seconds)
 
 
-def talk(process: subprocess.Popen[bytes], request: bytes, deadline: float) -> tuple[bytes, bool]:
-    """(what it said, of which no more than LONGEST bytes are taken; whether it ended before `deadline`)."""
+def talk(process: subprocess.Popen[bytes], request: bytes, seconds: float) -> tuple[bytes, bool]:
+    """(what it said, of which LONGEST bytes are taken at most; whether it ended within `seconds` of being ready)."""
     assert process.stdin and process.stdout
     with contextlib.suppress(BrokenPipeError), process.stdin:
         process.stdin.write(request)
-    said = b""
+    said, deadline = b"", time.monotonic() + SETUP_SECONDS
     with selectors.DefaultSelector() as selector, process.stdout as pipe:
         selector.register(pipe, selectors.EVENT_READ)
         while len(said) <= LONGEST:
@@ -114,6 +116,8 @@ def talk(process: subprocess.Popen[bytes], request: bytes, deadline: float) -> t
             part = os.read(pipe.fileno(), LONGEST)
             if not part:
                 break
+            if not said:
+                deadline = time.monotonic() + seconds
             said += part
     return said, True
 
@@ -130,7 +134,7 @@ def told(said: bytes, word: str) -> dict[str, Any] | None:
     for line in said.split(b"\n"):
         with contextlib.suppress(ValueError, AttributeError):
             found: dict[str, Any] = json.loads(line)
-            if found.get("word") == word:
+            if found.get("word") == word and "ready" not in found:
                 break
     else:
         return None
