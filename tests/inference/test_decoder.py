@@ -10,7 +10,7 @@ import torch
 from packtrain.errors import Failure, UserError
 from packtrain.inference.batch import generate_ids
 from packtrain.inference.decoder import Decoder
-from packtrain.inference.matrices import GROUP, Int4, Int8, Plain, Precision, matrix
+from packtrain.inference.matrices import GROUP, ONEDNN, Int4, Int8, Plain, Precision, matrix
 from packtrain.inference.quality import perplexity
 from packtrain.inference.settings import GenerationConfig
 from packtrain.inference.store import load_decoder, save_decoder
@@ -90,6 +90,17 @@ def test_atens_private_kernels_compute_the_dequantised_product(precision: Precis
     assert (quantised(x).float() - expected).abs().max() < 0.02 * expected.abs().max()
     step = weight.abs().amax(1, keepdim=True) / 127 if precision == "int8" else weight.abs().max() * 2 / 15
     assert ((quantised.dequantised() - weight).abs() <= 0.6 * step + 0.02 * weight.abs().max()).all()
+
+
+@pytest.mark.parametrize("rows", [1, 3, 64])
+def test_onednns_fp32_product_is_the_plain_product(rows: int) -> None:
+    generator = torch.Generator().manual_seed(3)
+    weight, x = torch.randn(96, 160, generator=generator), torch.randn(2, rows, 160, generator=generator)
+    plain = matrix(weight, "fp32")
+    assert ONEDNN and isinstance(plain, Plain)
+    expected = x.double() @ weight.double().T
+    assert (plain(x).double() - expected).abs().max() < 1e-5 * expected.abs().max()
+    assert plain(x).shape == expected.shape
 
 
 def test_rows_that_cannot_be_grouped_fall_back_to_int8_and_odd_ones_are_dequantised() -> None:
