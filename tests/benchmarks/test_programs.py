@@ -59,9 +59,18 @@ def test_generate_times_every_implementation_on_the_same_weights(tmp_path: Path)
         assert ("times_transformers" in row) == (row["implementation"] == "packtrain")
 
 
-@pytest.mark.parametrize("name", ["train_step", "recompute", "overhead", "gpu", "generate"])
+@pytest.mark.parametrize("name", ["train_step", "recompute", "overhead", "gpu", "generate", "evaluate"])
 def test_help_says_what_is_measured(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as left:
         importlib.import_module(f"benchmarks.{name}").main(["--help"])
     said = capsys.readouterr().out
     assert left.value.code == 0 and "--quick" in said and len(said.splitlines()) > 10
+
+
+def test_evaluate_answers_the_same_requests_as_lm_eval_s_own_model(tmp_path: Path) -> None:
+    rows = run("evaluate", tmp_path, "--tasks", "piqa,arc_easy")
+    assert [(row["task"], row["implementation"]) for row in rows] == [
+        (task, name) for task in ("piqa", "arc_easy") for name in ("packtrain", "lm-eval hf")
+    ]
+    assert all(row["largest_difference_nats"] < 1e-4 and row["items_per_second"] > 0 for row in rows)
+    assert all(row["times_lm_eval"] > 0 for row in rows if row["implementation"] == "packtrain")

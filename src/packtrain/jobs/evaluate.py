@@ -24,7 +24,7 @@ from packtrain.errors import Failure, UserError
 from packtrain.evaluation.comparison import compare
 from packtrain.evaluation.domain import Watch, evaluate_domain, scored_domains
 from packtrain.evaluation.held_out import Batch
-from packtrain.jobs import evaluate_tasks
+from packtrain.jobs import evaluate_harness, evaluate_tasks
 from packtrain.jobs.evaluate_job import EvaluateJob
 from packtrain.jobs.opening import load_tokenizer
 from packtrain.model.compute import DTYPES, pick_device
@@ -34,6 +34,9 @@ from packtrain.report.tables import evaluation_table
 
 def run(job: EvaluateJob) -> None:
     """Prints the table and writes evaluation.json. Raises `UserError` where tokenizer, shards and model mismatch."""
+    if job.harness == "lm_eval":
+        evaluate_harness.run(job)
+        return
     if job.tasks or job.task_file:
         evaluate_tasks.run(job)
         return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 from packtrain.errors import UserError
 from packtrain.evaluation.tasks.spec import TaskSpec
@@ -19,6 +20,8 @@ class EvaluateJob:
 
     tasks: name → task, composed from conf/tasks.  task_file: YAML files of tasks of one's own.  data_dir: where the
     tasks' files are.  limit: items of each task, evenly spaced.  batch_tokens: tokens in one forward of a task.
+
+    harness: lm_eval asks the same tasks by lm-eval's evaluator, and `harness_tasks`, whose YAML is in `harness_path`.
     """
 
     checkpoint: str
@@ -38,8 +41,15 @@ class EvaluateJob:
     batch_tokens: int = 4096
     seed: int = 1
     allow_code_execution: bool = False
+    harness: Literal["native", "lm_eval"] = "native"
+    harness_path: str | None = None
+    harness_tasks: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        if (self.harness_tasks or self.harness_path) and not (
+            self.harness == "lm_eval" and self.harness_path and self.harness_tasks
+        ):
+            raise UserError("harness_tasks=[NAME] and harness_path=DIR go together, with harness=lm_eval")
         for name in ("batch_size", "sequence_length", "limit", "batch_tokens"):
             value = getattr(self, name)
             if value is not None and value < 1:

@@ -1,4 +1,5 @@
-"""runs → the pictures of a report, by name: loss, domains, flops, learning_rate, throughput, time, energy
+"""runs → the pictures of a report, by name: loss, domains, flops, learning_rate, throughput, tasks, time,
+energy
 
 One run: its training loss and the held-out loss of each domain in one picture. Several: a colour for each run, a panel
 for each domain.
@@ -6,6 +7,7 @@ for each domain.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +15,7 @@ from typing import Any
 from packtrain.report.figures import Curve, chart, shares, smooth
 from packtrain.report.reading import RunData
 
+TASK = re.compile(r"tasks/[^/]+/[^/]+")  # the loggers' own columns against tokens have another name
 SECONDS = "throughput/seconds/"  # of a step, by part: data, compute, optimiser, …
 
 
@@ -60,6 +63,9 @@ def _all(runs: Sequence[RunData], names: Sequence[str]) -> Iterator[Picture]:
         raw = found if name == "throughput" else None
         drawn = {n: smooth(c, 0.05) for n, c in found.items()} if raw else found
         yield Picture(name, title, chart({"": drawn}, y_label=unit, raw=raw, from_zero=True))
+    asked = dict.fromkeys(c for run in runs for row in run.metrics for c in row if TASK.fullmatch(c))
+    scores = {c.removeprefix("tasks/"): curves(c) for c in asked}
+    yield Picture("tasks", "Scores of tasks against tokens", chart(scores, y_label="share"))
     parts = {name: time_parts(run) for name, run in zip(names, runs, strict=True)}
     yield Picture("time", "Where the time went", shares(parts))
 

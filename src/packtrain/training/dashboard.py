@@ -20,6 +20,9 @@ LAYOUT: dict[str, dict[str, str]] = {  # category → chart → the tags on it
         "held out, by the mixture's weights": "val/loss",
         "held out, every domain": "val/loss/.+",
     },
+    "Scores against tokens": {
+        "every task": "tasks/.+",
+    },
     "Throughput against tokens": {
         "tokens per second": "throughput/tokens_per_second",
         "seconds of a step": "throughput/seconds/.+",

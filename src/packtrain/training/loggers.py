@@ -91,7 +91,7 @@ class TensorBoardLogger(LightningTensorBoard):
     With a run's configuration come its row of the HPARAMS table and the layout of the CUSTOM SCALARS page.
     """
 
-    VS_TOKENS = ("train/", "val/loss", "throughput/", "carbon/")
+    VS_TOKENS = ("train/", "val/loss", "tasks/", "throughput/", "carbon/")
 
     def __init__(self, run_dir: str, **kwargs: Any) -> None:
         super().__init__(save_dir=run_dir, name="", version="", default_hp_metric=False, **kwargs)

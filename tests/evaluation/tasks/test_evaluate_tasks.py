@@ -11,9 +11,12 @@ import pytest
 from packtrain import cli
 from packtrain.errors import UserError
 from packtrain.evaluation.tasks import runner
+from packtrain.evaluation.tasks.answerer import ModelAnswerer
+from packtrain.evaluation.tasks.scoring import Surroundings
 from packtrain.evaluation.tasks.spec import load
 from packtrain.jobs import evaluate_tasks
 from packtrain.jobs.evaluate_job import EvaluateJob
+from packtrain.jobs.opening import open_model
 from tests.tiny_run import make_run
 
 ROWS = [{"question": f"def f{i}", "choices": ["(x):", f"{i} packs tokens", "return"], "gold": i % 3} for i in range(30)]
@@ -145,3 +148,17 @@ def test_results_of_another_model_are_not_replaced_unasked(made: Path, tmp_path:
     )  # fmt: skip
     with pytest.raises(UserError, match="holds results of another model"):
         evaluate_tasks.run(job)
+
+
+def test_the_shares_of_several_ranks_are_the_whole_to_the_last_bit(made: Path, monkeypatch: Any) -> None:
+    monkeypatch.setattr(runner, "BATCH_ITEMS", 4)
+    ready = open_model(str(made / "runs" / "tiny"), None, "cpu", None, print)
+    model = ModelAnswerer(ready.decoder(), ready.tokenizer, 64, 512)
+    (task,) = runner.prepare("openbookqa", load(["openbookqa"])["openbookqa"], Surroundings(made / "data"))
+
+    def share(rank: int, ranks: int) -> dict[int, Any]:
+        return runner.run_task(task, model, None, lambda found, total, key: found, rank, ranks)
+
+    shares = [share(rank, 3) for rank in range(3)]
+    assert all(shares) and sum(map(len, shares)) == 30
+    assert {index: line for found in shares for index, line in found.items()} == share(0, 1)

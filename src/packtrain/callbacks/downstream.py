@@ -1,0 +1,112 @@
+"""every so many tokens: chosen tasks, asked of the model as it is → tasks/<task>/<figure> against tokens
+
+The paper's Figure 2. Likelihoods come from the model's own forward, so it may be split over processes as it likes;
+every rank asks the same. A part of each task, always the same items, is enough for a curve.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch import LightningModule, Trainer
+
+from packtrain.callbacks.meter import Meter
+from packtrain.errors import UserError
+from packtrain.evaluation.tasks import likelihood
+from packtrain.evaluation.tasks.packing import Wanted
+from packtrain.evaluation.tasks.requests import Generate, Likelihood, Request, Scored
+from packtrain.evaluation.tasks.runner import Prepared, batches, compute, prepare, result
+from packtrain.evaluation.tasks.scoring import Surroundings
+from packtrain.evaluation.tasks.spec import load
+from packtrain.tokenizer.tokenizer import Tokenizer
+
+
+class Downstream(Meter):
+    """`tasks`: names, groups or YAML files; none: nothing is asked. `data_dir`: where their files are. `limit`: items
+    of each task, evenly spaced. `interval_tokens`: None is twenty times a run. `batch_tokens`: in one forward.
+
+    Tasks that generate text are refused: a training step would wait for them too long.
+    """
+
+    def __init__(
+        self,
+        tasks: tuple[str, ...] = (),
+        data_dir: str | None = None,
+        interval_tokens: float | None = None,
+        limit: int | None = 200,
+        batch_tokens: int = 8192,
+    ) -> None:
+        if batch_tokens < 1 or (limit is not None and limit < 1):
+            raise UserError("callbacks.downstream: limit and batch_tokens must be at least 1")
+        around = Surroundings(Path(data_dir) if data_dir else None)
+        self.interval_tokens, self.batch_tokens = interval_tokens, batch_tokens
+        self.tasks: list[Prepared] = [
+            task for name, spec in load(tasks).items() for task in prepare(name, spec, around, limit)
+        ]
+        for task in self.tasks:
+            if any(isinstance(request, Generate) for item in task.items for request in item.requests):
+                raise UserError(
+                    f"callbacks.downstream.tasks: {task.key} generates text; ask it with packtrain evaluate"
+                )
+        self.latest: dict[str, dict[str, float]] = {}
+        self.tokenizer: Tokenizer | None = None
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        data: Any = trainer.datamodule  # pyright: ignore[reportAttributeAccessIssue]
+        if self.tasks:
+            self.tokenizer = Tokenizer(data.shards / "tokenizer.model")
+
+    def due(self, step: int, trainer: Trainer, module: Any) -> bool:
+        return bool(self.tasks) and (
+            step % module.steps.every(self.interval_tokens, 20) == 0 or step == module.steps.total
+        )
+
+    def measure(self, step: int, trainer: Trainer, module: Any) -> dict[str, float]:
+        if not self.due(step, trainer, module):
+            return {}
+        begin = time.perf_counter()
+        columns: dict[str, float] = {}
+        answerer = ForwardAnswerer(module, self.tokenizer, self.batch_tokens)
+        training = module.model.training
+        module.model.eval()
+        try:
+            for task in self.tasks:
+                lines = [line for batch in batches(task.items) for line in compute(task, answerer, batch)]
+                found = result(task, {line["index"]: line for line in lines}, "")
+                figure = found.figures[found.metric]
+                if figure.value is not None:
+                    columns[f"tasks/{task.key}/{found.metric}"] = figure.value
+                    self.latest[task.key] = {found.metric: figure.value, "stderr": figure.stderr or 0.0, "n": figure.n}
+        finally:
+            module.model.train(training)
+        module.paused_seconds += time.perf_counter() - begin
+        return columns
+
+    def summarise(self, module: Any) -> dict[str, Any]:
+        return {"tasks": self.latest} if self.latest else {}
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"latest": self.latest}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.latest = state_dict["latest"]
+
+
+class ForwardAnswerer:
+    """Likelihoods by the forward of the module that is being trained, over the length that it is trained with."""
+
+    def __init__(self, module: Any, tokenizer: Any, batch_tokens: int) -> None:
+        self.module, self.tokenizer, self.batch_tokens = module, tokenizer, batch_tokens
+
+    def answer(self, requests: Sequence[Request], numbers: Sequence[int]) -> list[Scored]:
+        asked = [request for request in requests if isinstance(request, Likelihood)]
+        limit = self.module.steps.sequence_length
+        with torch.no_grad():  # not inference_mode: a table cached here must still be usable by training
+            return likelihood.answer(self.tokenizer, self._score, asked, limit)
+
+    def _score(self, sequences: Sequence[Wanted]) -> likelihood.Found:
+        return likelihood.forward_score(self.module.model, sequences, self.batch_tokens, self.module.device)
