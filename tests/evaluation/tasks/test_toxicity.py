@@ -119,7 +119,7 @@ def test_the_quota_of_the_service_is_kept(service: Service) -> None:
     service.plan = {"x": [0.1]}
     pauses: list[float] = []
     scorer = Perspective("k", service.url, per_second=0.5, sleep=pauses.append)
-    scorer("x"), scorer("x")
+    assert scorer("x") == scorer("x") == 0.1
     assert len(pauses) == 1 and 1.0 < pauses[0] <= 2.0
 
 
