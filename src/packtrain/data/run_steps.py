@@ -20,7 +20,7 @@ from packtrain.data.outcome import Outcome
 from packtrain.data.plan import DROPPED, Plan
 from packtrain.data.publish import link
 from packtrain.data.report import Report
-from packtrain.data.splits import FEW, both_splits
+from packtrain.data.splits import FEW, both_splits, known_by
 from packtrain.data.stage_work import MergeWork, StageWork
 from packtrain.data.statistics import pairs
 
@@ -94,7 +94,7 @@ def _gather(plan: Plan, folder: Path, total: Outcome) -> Report:
                 link(path, folder / f"{split}-{number:05d}.jsonl.zst")
         return total.splits
     documents = [document for files in found.values() for path in files for document in read_file(path)]
-    documents = [replace(d, split=total.own_splits.get(d.id)) for d in sorted(documents, key=lambda d: d.id)]
+    documents = [replace(d, split=total.own_splits.get(known_by(d))) for d in sorted(documents, key=lambda d: d.id)]
     report = Report()
     with DocumentWriter(folder) as writer:
         for document in both_splits(documents, plan.held_out):

@@ -20,7 +20,7 @@ import numpy as np
 from packtrain.data.documents import HALF_PAIR, Document, DocumentWriter, read_file, split_in
 from packtrain.data.outcome import Outcome
 from packtrain.data.plan import DOCUMENTS, DROPPED, PART, Plan
-from packtrain.data.splits import FEW
+from packtrain.data.splits import FEW, known_by
 from packtrain.data.statistics import DropSamples
 from packtrain.data.step import GlobalStep, Skips, Tally, printable
 from packtrain.data.units import Tick, Unreadable
@@ -49,7 +49,7 @@ def run_unit(plan: Plan, number: int, unit: int, folder: Path, tick: Tick) -> Ou
             with DocumentWriter(folder) as writer:
                 for document in out.after.watch(_sound(documents)):
                     if document.split is not None and len(out.own_splits) < FEW:
-                        out.own_splits[document.id] = document.split
+                        out.own_splits[known_by(document)] = document.split
                     document = replace(document, split=split_in(document, plan.held_out))
                     out.splits.keep(document)
                     writer.write(document)

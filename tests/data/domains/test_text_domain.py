@@ -130,6 +130,25 @@ def test_files_at_a_url_are_read(scheme: str, tmp_path: Path) -> None:
     assert {d.source for d in read_documents(tmp_path / "one")} == {"a.txt"}
 
 
+def test_few_documents_that_are_numbered_alike_are_all_kept_each_once(tmp_path: Path) -> None:
+    """Two files that count their lines from 1, as most do: an id tells no document from another."""
+    (tmp_path / "own").mkdir()
+    wanted = {}
+    for name in ("a", "b"):
+        body = {n: "\n".join(f"{name} {n} {line}" for line in range(50 if name == "a" else 5 * n)) for n in (1, 2, 3)}
+        split = {("a", 3): "held_out", ("b", 3): "train"}
+        lines = [{"id": str(n), "text": t, "split": split.get((name, n))} for n, t in body.items()]
+        (tmp_path / "own" / f"{name}.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+        wanted |= {t: split.get((name, n)) for n, t in body.items()}
+    report = prepare("text", tmp_path / "own", tmp_path / "out", 0.3, options=PrepareOptions(processes=1))
+    found = {d.text: d.split for d in read_documents(tmp_path / "out")}
+    assert report["kept"] == len(found) == 6 and set(found) == set(wanted)
+    assert all(found[text] == split for text, split in wanted.items() if split)
+    prepare("text", tmp_path / "own", tmp_path / "cut", 0.5, options=PrepareOptions(processes=1))
+    lines = [line for d in read_documents(tmp_path / "cut") for line in d.text.splitlines()]
+    assert sorted(lines) == sorted(line for text in wanted for line in text.splitlines())
+
+
 @pytest.mark.parametrize("url", ["memory://nowhere/at/all", "nosuch://x/y", "file:///no/such/folder"])
 def test_an_unreachable_url_is_answered_in_one_line(url: str, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"input=.*(cannot be reached|no files there).*check the address"):
