@@ -25,7 +25,7 @@ from packtrain.data.phases import Phases
 from packtrain.data.run_steps import units_of
 from packtrain.data.shards import Shards
 from packtrain.data.sightings import samples_of
-from packtrain.data.trace import trace
+from packtrain.data.trace import told, trace
 from packtrain.errors import UserError
 from packtrain.tokenizer.tokenizer import Tokenizer
 from tests.data.corpus import text, write_tokenizer
@@ -93,6 +93,21 @@ def test_every_token_leads_to_its_document_and_litdata_reads_the_joined_shards(b
             assert piece.document.source == f"{part}.raw" and piece.document.file.startswith(f"{domain}/part{part}")
         read = StreamingDataset(str(base / "pack" / domain / "train"), item_loader=TokensLoader(block_size=16))
         assert read[0].tolist() == shards.tokens(0, 16).tolist()
+
+
+def test_folders_of_the_same_name_are_told_apart(base: Path, tmp_path: Path) -> None:
+    """Five dumps of CommonCrawl lie in five folders named common_crawl."""
+    for year in ("2023", "2024"):
+        folder = tmp_path / year / "crawl"
+        with DocumentWriter(folder) as writer:
+            writer.write(Document(f"{year}/page", text(int(year)), "crawl", f"{year}.warc", split="train"))
+        (folder / "report.json").write_text(json.dumps({"settings": {"input": f"dump {year}"}, "steps": []}))
+    inputs = [tmp_path / year / "crawl" for year in ("2023", "2024")]
+    pack(inputs, base / "tokenizer.model", tmp_path / "pack", 0.1, say=lambda _: None)
+    pieces = trace(tmp_path / "pack", "crawl", "train", 0, 10**6)
+    assert [piece.document.file for piece in pieces] == [f"{y}/crawl/train-00000.jsonl.zst" for y in ("2023", "2024")]
+    prepared = [one["prepared"]["settings"]["input"] for one in told(tmp_path / "pack", pieces)]
+    assert prepared == ["dump 2023", "dump 2024"]
 
 
 def test_trace_prints_the_document_its_file_and_how_it_was_made(base: Path, capsys: pytest.CaptureFixture[str]) -> None:

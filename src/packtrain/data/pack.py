@@ -30,7 +30,7 @@ from packtrain.data.manifest import (
 )
 from packtrain.data.pack_units import PackWork, join
 from packtrain.data.prepare import read_report
-from packtrain.data.provenance import write_sources
+from packtrain.data.provenance import name_of, parts_of, write_sources
 from packtrain.data.publish import already_made, publish_with_work
 from packtrain.data.run_steps import units_of
 from packtrain.data.vocabulary import inputs_digest
@@ -72,7 +72,9 @@ def pack(
         _say_ledger(output, manifest, weights or {}, tokens, say)
         return manifest
     code = code_version("packtrain.data.pack_units")
-    fingerprint = hashlib.sha256(json.dumps([settings, tokenizer.fingerprint, code]).encode()).hexdigest()
+    parts = parts_of(files)
+    names = [name_of(path, parts) for path in files]  # which stand in the provenance
+    fingerprint = hashlib.sha256(json.dumps([settings, tokenizer.fingerprint, code, names]).encode()).hexdigest()
     with publish_with_work(output, fingerprint, say) as (work, folder):
         domains = _packed(files, tokenizer_path, held_out, work, fingerprint, folder, executor or LocalExecutor())
         shutil.copyfile(tokenizer_path, folder / TOKENIZER)
@@ -122,7 +124,7 @@ def _packed(
     units = units_of([(path, path.name) for path in files], sizes)
     paths = tuple(tuple(Path(path) for path, _ in unit) for unit in units)
     threads = min(8, os.cpu_count() or 1) if len(units) == 1 else 1
-    packing = PackWork(paths, tokenizer, held_out, work, fingerprint, threads)
+    packing = PackWork(paths, tokenizer, held_out, work, fingerprint, threads, parts_of(files))
     complete(packing, [sum(path.stat().st_size for path in unit) for unit in paths], "pack", executor, Rules("stop"))
     domains = join(packing, folder)
     if not domains:

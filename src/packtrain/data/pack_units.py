@@ -29,7 +29,7 @@ RECORDS = "splits"  # in a unit's marker: domain → split → its record
 
 @dataclass(frozen=True)
 class PackWork:
-    """Units of document files, each with the documents' names below the input."""
+    """Units of document files; `parts` of a file's path are its name in the provenance."""
 
     units: tuple[tuple[Path, ...], ...]
     tokenizer: Path
@@ -37,6 +37,7 @@ class PackWork:
     work: Path
     fingerprint: str
     threads: int
+    parts: int = 2
 
     @property
     def place(self) -> Place:
@@ -55,7 +56,7 @@ class PackWork:
     def run(self, unit: int, tick: Tick) -> None:
         tokenizer = Tokenizer(self.tokenizer)
         with self.place.draft(unit) as draft:
-            written = _write(draft.path, self.units[unit], tokenizer, self.held_out, self.threads, tick)
+            written = _write(draft.path, self.units[unit], tokenizer, self, tick)
             draft.values[RECORDS] = {
                 domain: {split: asdict(record) for split, record in splits.items()}
                 for domain, splits in written.items()
@@ -63,20 +64,21 @@ class PackWork:
 
 
 def _write(
-    folder: Path, files: Sequence[Path], tokenizer: Tokenizer, held_out: float, threads: int, tick: Tick
+    folder: Path, files: Sequence[Path], tokenizer: Tokenizer, work: PackWork, tick: Tick
 ) -> dict[str, dict[str, Split]]:
     writers: dict[tuple[str, str], ShardWriter] = {}
     sources: dict[tuple[str, str], ProvenanceWriter] = {}
     documents = ((document, path) for path in files for document in read_file(path))
     for batch in _batches(documents):
         texts = [document.text for document, _ in batch]
-        for (document, path), ids in zip(batch, tokenizer.encode_batch(texts, threads), strict=True):
+        for (document, path), ids in zip(batch, tokenizer.encode_batch(texts, work.threads), strict=True):
             if (document.domain, SPLITS[0]) not in writers:
                 for split in SPLITS:
                     key = document.domain, split
                     writers[key] = ShardWriter(folder / document.domain / split, tokenizer.vocab_size)
-                    sources[key] = ProvenanceWriter(folder / FOLDER / document.domain / f"{split}.jsonl.zst")
-            key = document.domain, split_in(document, held_out)
+                    path_of = folder / FOLDER / document.domain / f"{split}.jsonl.zst"
+                    sources[key] = ProvenanceWriter(path_of, work.parts)
+            key = document.domain, split_in(document, work.held_out)
             text_bytes = len(document.text.encode())
             writers[key].add([tokenizer.bos_id, *ids, tokenizer.eos_id], text_bytes)
             sources[key].add(document, path, text_bytes)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,13 +38,14 @@ class Entry:
 class ProvenanceWriter:
     """Writes one unit's entries of one domain and split."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, parts: int = 2) -> None:
+        self.parts = parts
         path.parent.mkdir(parents=True, exist_ok=True)
         stream = zstandard.ZstdCompressor(level=3).stream_writer(path.open("wb"), closefd=True)
         self._file = io.TextIOWrapper(stream, encoding="utf-8", newline="\n")
 
     def add(self, document: Document, file: Path, text_bytes: int) -> None:
-        self.write(Entry(document.id, document.source, document.url, text_bytes, name_of(file)))
+        self.write(Entry(document.id, document.source, document.url, text_bytes, name_of(file, self.parts)))
 
     def write(self, entry: Entry) -> None:
         self._file.write(json.dumps([entry.id, entry.source, entry.url, entry.bytes, entry.file]) + "\n")
@@ -53,9 +54,15 @@ class ProvenanceWriter:
         self._file.close()
 
 
-def name_of(file: Path) -> str:
+def name_of(file: Path, parts: int = 2) -> str:
     """With its folder; not the whole path, for the same documents elsewhere are the same pack."""
-    return f"{file.resolve().parent.name}/{file.name}"
+    return "/".join([*file.resolve().parent.parts, file.name][-parts:])
+
+
+def parts_of(files: Sequence[Path]) -> int:
+    """As many parts of their paths as it takes that no two of `files` have the same name: 2023/c4/… and 2024/c4/…"""
+    most = max((len(file.resolve().parts) for file in files), default=2)
+    return next((n for n in range(2, most) if len({name_of(file, n) for file in files}) == len(files)), most)
 
 
 def unit_of(chunk: str) -> int:
@@ -77,17 +84,18 @@ def entries(pack: Path, domain: str, split: str, unit: int) -> Iterator[Entry]:
         raise Failure(f"{path}: damaged ({error}); pack again with overwrite=true") from None
 
 
-def write_sources(folder: Path, files: Iterable[Path]) -> None:
+def write_sources(folder: Path, files: Sequence[Path]) -> None:
     """How each file of documents was prepared, from the report beside it; null where there is none."""
     known: dict[str, Any] = {}
     reports: dict[Path, Any] = {}
+    parts = parts_of(files)
     for file in files:
         if file.parent not in reports:
             report = read_report(file.parent)
             reports[file.parent] = report and {
                 "settings": report.get("settings"), "steps": [step["name"] for step in report.get("steps", [])],
             }  # fmt: skip
-        known[name_of(file)] = reports[file.parent]
+        known[name_of(file, parts)] = reports[file.parent]
     (folder / FOLDER).mkdir(exist_ok=True)
     (folder / FOLDER / SOURCES).write_text(json.dumps(known, indent=1, sort_keys=True) + "\n", encoding="utf-8")
 
