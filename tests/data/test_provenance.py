@@ -110,6 +110,15 @@ def test_folders_of_the_same_name_are_told_apart(base: Path, tmp_path: Path) -> 
     assert prepared == ["dump 2023", "dump 2024"]
 
 
+def test_a_pack_within_the_documents_folder_is_no_input(base: Path, tmp_path: Path) -> None:
+    with DocumentWriter(tmp_path / "mine" / "documents") as writer:
+        writer.write(Document("one", text(1), "mine", "1.raw"))
+    said: list[str] = []
+    for _ in range(2):
+        pack([tmp_path / "mine"], base / "tokenizer.model", tmp_path / "mine" / "shards", 0.1, say=said.append)
+    assert said[-1].endswith("already made with these settings, nothing to do")
+
+
 def test_trace_prints_the_document_its_file_and_how_it_was_made(base: Path, capsys: pytest.CaptureFixture[str]) -> None:
     place = [f"shards={base / 'pack'}", "of=second"]
     assert main(["data", "trace", *place, "token=0", "count=40"]) == 0

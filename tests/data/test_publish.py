@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from packtrain.data.prepare import prepare
+from packtrain.data.prepare import PrepareOptions, prepare
 from packtrain.data.publish import publish
 from packtrain.errors import UserError
 from packtrain.lock import only_maker
@@ -25,6 +25,20 @@ def test_two_prepares_into_one_output_do_not_delete_each_others_work(tmp_path: P
             prepare("text", source, output, 0.0)
         assert (building / "half").exists()
     assert [path.name for path in output.parent.iterdir()] == ["documents"], "the lock is gone with the work"
+
+
+def test_a_file_is_not_replaced_by_a_folder(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("A llama.\n" * 50)
+    (tmp_path / "diary").write_text("mine")
+    with pytest.raises(UserError, match=r"diary: is a file, where this command makes a folder; choose another output"):
+        prepare("text", tmp_path / "a.txt", tmp_path / "diary", 0.1, overwrite=True)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.txt", "diary"]
+    assert (tmp_path / "diary").read_text() == "mine"
+
+
+def test_what_was_dropped_of_a_generated_domain_is_not_promised(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"keep_dropped=true: domain=unicode keeps nothing"):
+        prepare("unicode", None, tmp_path / "out", 0.1, options=PrepareOptions(keep_dropped=True))
 
 
 def test_a_killed_maker_holds_nothing(tmp_path: Path) -> None:

@@ -25,6 +25,7 @@ from packtrain.errors import Failure, UserError
 SUFFIXES = (".jsonl", ".jsonl.zst")
 FILE_CHARACTERS = 256_000_000  # a new file is begun after so many characters of JSON
 NO_SPLIT = "documents"
+PROVENANCE, SOURCES = "provenance", "sources.json"  # of a pack: provenance/DOMAIN/*.jsonl.zst hold no documents
 NOT_INPUT = re.compile(r"dropped-\d{5}\.jsonl\.zst")  # what `prepare` wrote down as dropped is not read with the rest
 HALF_PAIR = re.compile("[\ud800-\udfff]")  # JSON can spell them, UTF-8 cannot
 
@@ -132,7 +133,10 @@ def document_files(inputs: str | Path | Iterable[str | Path]) -> list[Path]:
     for path in paths:
         if not path.exists():
             raise UserError(f"input={path}: no such file or directory")
-        here = sorted(p for p in path.rglob("*") if _is_documents(p, path)) if path.is_dir() else [path]
+        here = [path]
+        if path.is_dir():
+            packed = {sources.parent for sources in path.rglob(f"{PROVENANCE}/{SOURCES}")}
+            here = sorted(p for p in path.rglob("*") if _is_documents(p, path) and not packed & {*p.parents})
         if not here:
             raise UserError(f"input={path}: no .jsonl or .jsonl.zst files here; make them with: packtrain prepare")
         found += here

@@ -71,7 +71,7 @@ def pack(
         manifest = verify(output)
         _say_ledger(output, manifest, weights or {}, tokens, say)
         return manifest
-    code = code_version("packtrain.data.pack_units")
+    code = code_version("packtrain.data.pack_units", "packtrain.data.run_steps")
     parts = parts_of(files)
     names = [name_of(path, parts) for path in files]  # which stand in the provenance
     fingerprint = hashlib.sha256(json.dumps([settings, tokenizer.fingerprint, code, names]).encode()).hexdigest()

@@ -75,19 +75,19 @@ def prepare(
 ) -> dict[str, Any]:
     """Makes the documents of one domain and returns the report. Made already with the same settings: does nothing.
 
-    domain: its name, or its name and parameters as in conf/domain/<name>.yaml. executor: where the work is done, by
-    default processes of this machine. Raises `UserError`: unknown domain or
-    parameter, missing input, nothing kept, or an output made with other settings.
+    domain: its name, or its name and parameters as in conf/domain/<name>.yaml. executor: by default processes of this
+    machine. Raises `UserError`: unknown domain or parameter, no input, nothing kept, an output of other settings.
     """
     maker, parameters = choose({"name": domain} if isinstance(domain, str) else domain)
     if isinstance(source, Path) and not source.exists():
         raise UserError(f"input={source}: no such file or directory")
     if isinstance(source, str) and not (isinstance(maker, Domain) and maker.urls):
         raise UserError(f"input={source}: domain={maker.name} reads local files; fetch it first")
+    if isinstance(maker, Generator) and options.keep_dropped:
+        raise UserError(f"prepare.keep_dropped=true: domain={maker.name} keeps nothing of what it drops; leave it out")
     work = _generated(maker, source, held_out) if isinstance(maker, Generator) else None
     if isinstance(maker, Domain):
-        if source is None and maker.default is not None:
-            source = maker.default()
+        source = maker.default() if source is None and maker.default is not None else source
         if source is None:
             raise UserError(f"domain={maker.name} needs input=PATH, {maker.needs_input}")
         executor = executor or LocalExecutor(processes=options.processes)
@@ -131,7 +131,7 @@ def _prepared(
         "origin": digest(files),
         "held_out": held_out,
         "version": f"{VERSION}.{maker.version}",
-        "code": code_version("packtrain.data.stage", f"packtrain.data.domains.{maker.name}"),
+        "code": code_version("packtrain.data.run_steps", f"packtrain.data.domains.{maker.name}"),
         "parameters": values,
         "keep_dropped": options.keep_dropped,
     }

@@ -16,12 +16,11 @@ from typing import Any
 
 import zstandard
 
-from packtrain.data.documents import Document
+from packtrain.data.documents import PROVENANCE, SOURCES, Document
 from packtrain.data.prepare import read_report
 from packtrain.errors import Failure, UserError
 
-FOLDER = "provenance"
-SOURCES = "sources.json"
+FOLDER = PROVENANCE
 
 
 @dataclass(frozen=True)

@@ -68,6 +68,8 @@ def publish(output: Path) -> Iterator[Path]:
 
 @contextmanager
 def _built(output: Path) -> Iterator[Path]:
+    if output.exists() and not output.is_dir():
+        raise UserError(f"output={output}: is a file, where this command makes a folder; choose another output")
     building = output.with_name(f".{output.name}.tmp")  # hidden: nobody reads it as input
     replaced = output.with_name(f".{output.name}.old")
     for leftover in (building, replaced):
