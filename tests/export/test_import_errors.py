@@ -45,6 +45,9 @@ def refused(capsys: pytest.CaptureFixture[str], command: list[str], *expected: s
         ({"hidden_act": "gelu"}, "hidden_act 'gelu'"),
         ({"hidden_size": 128, "head_dim": None}, "has shape"),
         ({"num_hidden_layers": 4}, "is missing"),
+        ({"num_attention_heads": "four"}, "holds no number where one belongs"),
+        ({"rms_norm_eps": None}, "holds no number where one belongs"),
+        ({"rope_scaling": ["llama3"]}, "rope_scaling is ['llama3'], expected an object or null"),
         ({"num_hidden_layers": 2}, "which a LLaMA of this configuration does not have"),
     ],
 )
@@ -128,8 +131,26 @@ def test_bad_words_are_refused(run: Path, tmp_path: Path, capsys: pytest.Capture
     refused(capsys, ["export", f"checkpoint={run}", "text=no.txt"], "text=no.txt")
     refused(capsys, ["import", f"source={tmp_path / 'no'}"], "no such folder")
     refused(capsys, ["import", f"source={tmp_path}", "name=x"], "neither config.json")
-    refused(capsys, ["import", f"source={run}", f"runs_dir={run.parent}", "name=small"], "exists")
+    refused(
+        capsys, ["import", f"source={run}", f"runs_dir={run.parent}", "name=small"], "exists and is more than an import"
+    )
     refused(capsys, ["import", f"source={run}", "name=../x"], "expected a name, not a path")
+
+
+def test_an_import_replaces_an_import_and_nothing_else(
+    hf: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["import", f"source={hf}", f"runs_dir={tmp_path}", "overwrite=true"]
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis" / "chapter.txt").write_text("years")
+    run = make_run(tmp_path / "trained")
+    refused(capsys, [*command, "name=thesis"], "more than an import")
+    refused(capsys, [*command, f"runs_dir={run.parent}", "name=small"], "more than an import")
+    assert (tmp_path / "thesis" / "chapter.txt").is_file() and (run / CHECKPOINT).is_dir()
+    assert main([*command, "name=x"]) == main([*command, "name=x"]) == 0
+    capsys.readouterr()
+    (hf / "config.json").write_text("[1]")
+    refused(capsys, [*command, "name=x"], "is no JSON object")
 
 
 def test_an_unfinished_checkpoint_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -146,7 +146,11 @@ def our_config(found: Mapping[str, Any], where: object) -> tuple[ModelConfig, bo
     kind = found.get("model_type")
     if kind != "llama":
         raise UserError(f"{where}: model_type {kind!r} is not LLaMA's; only checkpoints of model_type 'llama' are read")
-    rope = {**(found.get("rope_scaling") or {}), **(found.get("rope_parameters") or {})}
+    rope: dict[str, Any] = {}
+    for key in ("rope_scaling", "rope_parameters"):
+        if not isinstance(values := found.get(key) or {}, Mapping):
+            raise UserError(f"{where}: {key} is {values!r}, expected an object or null")
+        rope |= values
     scaling = rope.get("rope_type", rope.get("type", "default"))
     if scaling not in (None, "default"):
         raise UserError(
@@ -164,7 +168,7 @@ def our_config(found: Mapping[str, Any], where: object) -> tuple[ModelConfig, bo
             dim=dim,
             n_layers=int(found["num_hidden_layers"]),
             n_heads=heads,
-            n_kv_heads=found.get("num_key_value_heads") or heads,
+            n_kv_heads=int(found.get("num_key_value_heads") or heads),
             vocab_size=int(found["vocab_size"]),
             max_sequence_length=int(found.get("max_position_embeddings", 2048)),
             ffn_dim=int(found["intermediate_size"]),
@@ -173,6 +177,8 @@ def our_config(found: Mapping[str, Any], where: object) -> tuple[ModelConfig, bo
         )
     except KeyError as error:
         raise UserError(f"{where}: has no {error.args[0]}: not the configuration of a LLaMA") from error
+    except (TypeError, ValueError) as error:
+        raise UserError(f"{where}: holds no number where one belongs ({error}); download it again") from error
     if found.get("head_dim") not in (None, config.head_dim):
         raise UserError(
             f"{where}: head_dim {found['head_dim']} is not hidden_size / num_attention_heads = {config.head_dim}: "

@@ -174,6 +174,8 @@ def our_config(
         )  # fmt: skip
     except KeyError as error:
         raise UserError(f"{where}: has no {error.args[0]}: not a LLaMA checkpoint of Meta's") from error
+    except (TypeError, ValueError) as error:
+        raise UserError(f"{where}: holds no number where one belongs ({error}); download it again") from error
     if "ffn_dim" not in found:
         by_rule = ModelConfig(**{**vars(config), "ffn_dim": None})
         if by_rule.hidden_dim == width:

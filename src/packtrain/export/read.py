@@ -56,6 +56,8 @@ def _hugging_face(source: Path, tokenizer: Path | None, notes: tuple[str, ...]) 
         values = json.loads((source / "config.json").read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise UserError(f"{source / 'config.json'}: is no JSON") from error
+    if not isinstance(values, dict):
+        raise UserError(f"{source / 'config.json'}: is no JSON object: not the configuration of a LLaMA")
     config, tied = our_config(values, source / "config.json")
     stored = open_hf(source)
     shapes = {name: shape for name, shape in stored.shapes.items() if not name.endswith(IGNORED)}
@@ -132,9 +134,10 @@ def load_bin(path: Path) -> dict[str, Tensor]:
 def _indexed(source: Path, index: Path) -> dict[str, Path]:
     try:
         table = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{index}: is no index of shards") from error
-    for file in sorted(set(table.values())):
+        files = sorted({str(file) for file in table.values()})
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UserError(f"{index}: is no index of shards; download it again") from error
+    for file in files:
         if Path(file).name != file:
             raise UserError(f"{index}: names {file}, which is outside of the folder")
         if not (source / file).is_file():

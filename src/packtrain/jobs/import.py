@@ -10,13 +10,14 @@ import torch
 import yaml
 from tqdm import tqdm
 
-from packtrain.checkpoint.directory import checkpoint_path, commit
+from packtrain.checkpoint.directory import checkpoint_path, commit, committed
 from packtrain.checkpoint.load import WEIGHTS, model_to_meta
 from packtrain.data.publish import publish
 from packtrain.errors import UserError
 from packtrain.export.read import Found, read_folder
 from packtrain.export.shapes import tensor_shapes
 from packtrain.export.stream import write_file
+from packtrain.report.reading import read_run
 from packtrain.tokenizer.tokenizer import Tokenizer
 
 
@@ -25,6 +26,7 @@ class ImportJob:
     """`packtrain import`: the LLaMA in the folder `source` becomes runs_dir/name.
 
     tokenizer: a SentencePiece model, None takes tokenizer.model in `source` or beside it.
+    overwrite: replaces an earlier import of this name, never a run that was trained or anything else.
     """
 
     source: str
@@ -41,8 +43,7 @@ def run(job: ImportJob) -> None:
     if Path(name).name != name or name in (".", ".."):
         raise UserError(f"name={name}: expected a name, not a path")
     target = Path(job.runs_dir) / name
-    if target.exists() and not job.overwrite:
-        raise UserError(f"{target} exists; give another name=, or overwrite=true")
+    refuse_to_replace(target, job.overwrite)
     given = Tokenizer(job.tokenizer) if job.tokenizer else None
     found = read_folder(source, given.vocab_size if given else None)
     tokenizer = given or (Tokenizer(found.tokenizer) if found.tokenizer else None)
@@ -56,6 +57,23 @@ def run(job: ImportJob) -> None:
     with publish(target) as folder:
         _write(folder, found, tokenizer, name, source)
     print(f"{target}: imported {name}; continue with: packtrain generate checkpoint={target}")
+
+
+def refuse_to_replace(target: Path, overwrite: bool) -> None:
+    """Raises `UserError` where something is there, unless it is an import that nobody trained on and `overwrite`."""
+    if not target.exists() or (target.is_dir() and not any(target.iterdir())):
+        return
+    if not is_import(target):
+        raise UserError(f"{target} exists and is more than an import, so it is never replaced; give another name=")
+    if not overwrite:
+        raise UserError(f"{target} exists; give another name=, or overwrite=true")
+
+
+def is_import(folder: Path) -> bool:
+    """A folder that this command wrote and in which no step was trained since."""
+    if not (folder / "config.yaml").is_file() or "imported_from" not in read_run(folder).config:
+        return False
+    return not (folder / "metrics.csv").exists() and committed(folder)[1:] == []
 
 
 def _write(folder: Path, found: Found, tokenizer: Tokenizer | None, name: str, source: Path) -> None:
