@@ -145,6 +145,7 @@ def test_the_model_card_says_what_the_run_knows(hf: Path) -> None:
     for expected in (
         "license: apache-2.0",
         "| code | 75.0 % |",
+        "as wanted",
         "| tokens | 640 |",
         "not evaluated",
         "version of torch",

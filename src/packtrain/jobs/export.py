@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
+import re
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
@@ -16,13 +17,14 @@ from tqdm import tqdm
 
 from packtrain import __version__
 from packtrain.checkpoint.directory import read_meta, resolve
-from packtrain.checkpoint.weights import open_weights
+from packtrain.checkpoint.weights import open_weights, weights_digest
 from packtrain.data.publish import already_made, publish
 from packtrain.errors import UserError
+from packtrain.evaluation.tasks import result as results
 from packtrain.export.card import model_card
 from packtrain.export.shapes import Tensors, check_shapes, tensor_shapes
 from packtrain.export.write import Format, Precision, check_precision, verify, write
-from packtrain.jobs.opening import load_tokenizer
+from packtrain.jobs.opening import load_tokenizer, model_name
 from packtrain.jobs.quantise import read_text
 from packtrain.model.config import ModelConfig
 from packtrain.report.reading import read_run
@@ -30,6 +32,7 @@ from packtrain.settings import build
 from packtrain.tokenizer.tokenizer import Tokenizer
 
 RECORD = "packtrain.json"
+SPDX = re.compile(r"[A-Za-z0-9.+-]+(?: (?:AND|OR|WITH) [A-Za-z0-9.+-]+)*")
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,10 @@ class ExportJob:
 
     def __post_init__(self) -> None:
         check_precision(self.format, self.precision)
+        if self.licence is not None and not SPDX.fullmatch(self.licence):
+            raise UserError(
+                f"licence={self.licence!r}: expected a name of SPDX's list, e.g. Apache-2.0 or CC-BY-NC-4.0"
+            )
         if self.verify_tokens < 1:
             raise UserError(f"verify_tokens={self.verify_tokens}: expected 1 or more")
         if self.shards != 1 and self.format != "meta":
@@ -67,7 +74,7 @@ def run(job: ExportJob) -> None:
     meta = read_meta(checkpoint)
     config = build(ModelConfig, meta["model"], "model")
     tokenizer = load_tokenizer(job.tokenizer, checkpoint, meta["tokenizer_fingerprint"])
-    name = checkpoint.parent.parent.name
+    name = model_name(checkpoint)
     output = Path(job.output) if job.output else Path("exports") / f"{name}-{job.format}-{job.precision}"
     settings = {
         "weights": meta["files"], "format": job.format, "precision": job.precision, "shards": job.shards,
@@ -84,9 +91,8 @@ def run(job: ExportJob) -> None:
         watched.close()
         line = verify(folder, ours, config, job.format, tokens).check(job.precision)
         how = {"made from": str(checkpoint), "format": job.format, "precision": job.precision, "check": line}
-        run_dir = checkpoint.parent.parent
-        around = asdict(read_run(run_dir)) if (run_dir / "config.yaml").is_file() else {}
-        card = model_card(name, config, meta, around, how, versions(), job.licence)
+        around = about(checkpoint.parent.parent)
+        card = model_card(name, config, meta, weights_digest(meta), around, how, versions(), job.licence)
         (folder / "README.md").write_text(card, encoding="utf-8")
         (folder / RECORD).write_text(
             json.dumps({"settings": settings, "check": line}, indent=1) + "\n", encoding="utf-8"
@@ -109,6 +115,13 @@ def text_tokens(job: ExportJob, tokenizer: Tokenizer, config: ModelConfig) -> Te
     limit = min(job.verify_tokens, config.max_sequence_length)
     ids = [tokenizer.bos_id, *tokenizer.encode(text[: 20 * limit])][:limit]
     return torch.tensor(ids)
+
+
+def about(run_dir: Path) -> dict[str, Any]:
+    """What the run of a checkpoint recorded, its tasks among it; empty where the checkpoint lies alone."""
+    if not (run_dir / "config.yaml").is_file():
+        return {}
+    return {**asdict(read_run(run_dir)), "tasks": results.read(run_dir / "tasks.json") or {}}
 
 
 def versions() -> dict[str, str]:

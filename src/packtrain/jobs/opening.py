@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,6 +79,12 @@ def trained_length(checkpoint: Path) -> int | None:
     run_dir = checkpoint.parent.parent
     config = read_run(run_dir).config if (run_dir / "config.yaml").is_file() else {}
     return config.get("data", {}).get("sequence_length")
+
+
+def model_name(checkpoint: Path) -> str:
+    """What an export is called after: the checkpoint's run, also where it was named as `.`; else the folder itself."""
+    path = Path(os.path.abspath(checkpoint))
+    return (path.parent.parent.name if path.parent.name == "checkpoints" else "") or path.name
 
 
 def load_tokenizer(given: str | None, checkpoint: Path, fingerprint: str) -> Tokenizer:

@@ -18,7 +18,7 @@ from packtrain.errors import UserError
 from packtrain.inference.matrices import Precision
 from packtrain.inference.quality import perplexity
 from packtrain.inference.store import DESCRIPTION, load_decoder, save_decoder
-from packtrain.jobs.opening import load_tokenizer, read_decoder, trained_length
+from packtrain.jobs.opening import load_tokenizer, model_name, read_decoder, trained_length
 from packtrain.model.compute import pick_device
 from packtrain.model.config import parameter_count
 
@@ -49,7 +49,7 @@ def run(job: QuantiseJob) -> None:
     path = resolve(job.checkpoint, say=lambda line: print(line, file=sys.stderr))
     meta = read_meta(path)
     codec = load_tokenizer(job.tokenizer, path, meta["tokenizer_fingerprint"])
-    output = Path(job.output) if job.output else Path("exports") / f"{path.parent.parent.name}-{job.precision}"
+    output = Path(job.output) if job.output else Path("exports") / f"{model_name(path)}-{job.precision}"
     settings = {"weights": meta["files"], "precision": job.precision, "text": job.text, "text_tokens": job.text_tokens}
     if already_made(output, settings, recorded(output), job.overwrite, print):
         return
@@ -87,6 +87,9 @@ def read_text(given: str | None) -> str:
     if given is None:
         return "\n".join(pydoc_data.topics.topics.values())
     try:
-        return Path(given).read_text(encoding="utf-8")
+        text = Path(given).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"text={given}: cannot be read as UTF-8; give another file, or none") from error
+    if not text.strip():
+        raise UserError(f"text={given}: is empty, nothing can be measured on it; give another file, or none")
+    return text
