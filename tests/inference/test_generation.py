@@ -142,7 +142,7 @@ def test_a_prompt_longer_than_the_context_is_cut_from_the_left_and_says_so(model
     said: list[str] = []
     long, tail = "x" * 40 + "abcdefghijklmnopqrstuvwxyz", "c" * 2 + "abcdefghijklmnopqrstuvwxyz"
     first = "".join(generate(model, Bytes(), long, GREEDY, said.append))
-    assert said == ["the prompt has 66 tokens, the model looks back on 24: its beginning is cut off"]
+    assert said == ["the prompt has 67 tokens, the model looks back on 24: its beginning is cut off"]
     assert first == "".join(generate(model, Bytes(), tail, GREEDY, said.append)), "only the last 24 tokens count"
 
 

@@ -53,6 +53,50 @@ def test_an_interrupted_file_is_continued_to_the_same_lines(
     assert "give another output=" in capsys.readouterr().err
 
 
+def test_only_a_newline_ends_a_prompt(run: Path, tmp_path: Path) -> None:
+    prompts = ["a\u2028b", "c\x0cd\x85"]
+    (tmp_path / "p.jsonl").write_text("\r\n".join(json.dumps({"prompt": p}, ensure_ascii=False) for p in prompts))
+    (tmp_path / "p.txt").write_text("\n".join(prompts) + "\n", encoding="utf-8")
+    for name in ("p.jsonl", "p.txt"):
+        output = tmp_path / f"{name}.out"
+        assert main(["generate", f"checkpoint={run}", f"prompts={tmp_path / name}", f"output={output}", *SHORT]) == 0
+        found = [json.loads(line)["prompt"] for line in output.read_text(encoding="utf-8").split("\n")[:-1]]
+        assert found == prompts
+
+
+def test_prompts_that_are_cut_are_named(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "p.txt").write_text("a\n" + "b c d e f g h\n" * 2)
+    command = ["generate", f"checkpoint={run}", f"prompts={tmp_path / 'p.txt'}", "context=6", *SHORT]
+    assert main([*command, "batch_size=8"]) == 0
+    assert capsys.readouterr().err.startswith("prompts 1, 2 have more than the 6 tokens")
+    assert main([*command, "batch_size=1"]) == 0
+    assert [line[:8] for line in capsys.readouterr().err.splitlines()] == ["prompt 1", "prompt 2"]
+
+
+def test_a_refused_command_leaves_files_as_they_were(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "p.txt").write_text("a\n")
+    (tmp_path / "o").write_text("mine")
+    (tmp_path / "q.json").write_text('{"of": "another program"}')
+    files = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    command = ["generate", f"checkpoint={run}", *SHORT]
+    prompts = f"prompts={tmp_path / 'p.txt'}"
+    for words, expected in (
+        ([prompts, f"output={tmp_path / 'o'}", "overwrite=true", "context=9999"], "context=9999 is longer"),
+        ([prompts, f"output={tmp_path / 'new'}", "context=9999"], "context=9999 is longer"),
+        ([prompts, f"output={tmp_path / 'p.txt'}", "overwrite=true"], "is the file of prompts itself"),
+        ([prompts, f"output={tmp_path / 'q'}"], "q.json exists"),
+        (["prompt=x", f"output={tmp_path / 'q'}"], "q.json exists"),
+        (["prompt=x", "interactive=true"], "asks for its prompts"),
+        ([f"output={tmp_path / 'new'}", "interactive=true"], "asks for its prompts"),
+    ):
+        assert main([*command, *words]) == 2
+        error = capsys.readouterr().err
+        assert expected in error and error.count("\n") == 1
+        assert {path: path.read_bytes() for path in tmp_path.iterdir()} == files
+
+
 def test_interactive_answers_line_by_line(
     run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -106,5 +150,7 @@ def test_mistakes_are_one_line(
     assert main(["generate", f"checkpoint={run}", *words]) == 2
     error = capsys.readouterr().err
     assert expected in error and error.count("\n") == 1
+    assert main(["quantise", f"checkpoint={run}", "text=empty.txt", "output=q"]) == 2
+    assert "text=empty.txt: is empty" in capsys.readouterr().err and not Path("q").exists()
     assert main(["quantise", f"checkpoint={run}", "precision=fp32"]) == 2
     assert "precision=fp32 is what a checkpoint holds" in capsys.readouterr().err

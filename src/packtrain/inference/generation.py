@@ -39,7 +39,7 @@ def generate(
     """
     limit = context_limit(model, config)
     prompt_ids = tokenizer.encode(prompt)
-    warn_of_cut([prompt_ids], limit, say)
+    warn_of_cut([prompt_ids], limit, say, [0])
     ids = generate_ids(decoder_of(model), [[tokenizer.bos_id, *prompt_ids]], config, limit, tokenizer.eos_id)
     return stream((token for _, token in ids), prompt_ids, tokenizer, config.stop)
 
@@ -57,7 +57,8 @@ def complete(
     `numbers`: those of all, where they do not count on from it."""
     limit = context_limit(model, config)
     prompt_ids = [tokenizer.encode(prompt) for prompt in prompts]
-    warn_of_cut(prompt_ids, limit, say)
+    numbers = range(first, first + len(prompts)) if numbers is None else numbers
+    warn_of_cut(prompt_ids, limit, say, numbers)
     new: list[list[int]] = [[] for _ in prompts]
 
     def finished(row: int) -> bool:
@@ -132,14 +133,12 @@ def context_limit(model: Llama | Decoder, config: GenerationConfig) -> int:
     return limit
 
 
-def warn_of_cut(prompts: Sequence[list[int]], limit: int, say: Say | None) -> None:
-    """One line for a prompt that does not fit, or for how many of them."""
+def warn_of_cut(prompts: Sequence[list[int]], limit: int, say: Say | None, numbers: Sequence[int]) -> None:
+    """One line for a prompt that does not fit with its BOS, or for the numbers of those that do not."""
     warn = say or (lambda line: print(line, file=sys.stderr))
-    long = [len(ids) for ids in prompts if len(ids) + 1 > limit]
-    if len(long) == 1 and len(prompts) == 1:
+    long = {number: len(ids) + 1 for number, ids in zip(numbers, prompts, strict=True) if len(ids) + 1 > limit}
+    if len(prompts) == 1 and numbers[0] == 0 and long:
         warn(f"the prompt has {long[0]} tokens, the model looks back on {limit}: its beginning is cut off")
     elif long:
-        warn(
-            f"{len(long)} of {len(prompts)} prompts have more than the {limit} tokens that the model looks back on: "
-            "their beginning is cut off"
-        )
+        which = f"prompt {next(iter(long))} has" if len(long) == 1 else f"prompts {', '.join(map(str, long))} have"
+        warn(f"{which} more than the {limit} tokens that the model looks back on: the beginning is cut off")

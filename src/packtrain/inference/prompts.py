@@ -14,7 +14,7 @@ def read_prompts(path: Path) -> list[str]:
     Raises `UserError` with the number of the line that is neither.
     """
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").split("\n")  # no other character ends a line, U+2028 least
     except OSError as error:
         raise UserError(f"prompts={path}: {error.strerror or error}; give a .txt or .jsonl file") from error
     except UnicodeDecodeError as error:

@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from packtrain.errors import UserError
 from packtrain.inference.decoder import Decoder
-from packtrain.inference.generation import complete, generate
+from packtrain.inference.generation import complete, context_limit, generate
 from packtrain.inference.matrices import Precision
 from packtrain.inference.prompts import done_lines, read_prompts
 from packtrain.inference.settings import GenerationConfig
@@ -62,6 +62,10 @@ class GenerateJob:
             raise UserError(f"batch_size={self.batch_size}: expected 1 or more")
         if self.prompts and (self.prompt or self.interactive):
             raise UserError("prompts=FILE goes with neither prompt= nor interactive=true; give one of them")
+        if self.interactive and (self.prompt or self.output):
+            raise UserError(
+                "interactive=true asks for its prompts and answers on the screen: leave prompt=, output= out"
+            )
 
 
 def run(job: GenerateJob) -> None:
@@ -71,6 +75,8 @@ def run(job: GenerateJob) -> None:
         many(job, ready)
         return
     source = made_from(job, ready.sha256)
+    if job.output:
+        note_of(Path(job.output))
     if job.output and Path(job.output).exists() and not job.overwrite:
         if not is_made_from(Path(job.output), source):
             raise UserError(f"{job.output} exists; give another output=, or overwrite=true")
@@ -118,13 +124,19 @@ def many(job: GenerateJob, ready: Ready) -> None:
     source = made_from(job, ready.sha256) | {"prompts_sha256": hashlib.sha256(json.dumps(prompts).encode()).hexdigest()}
     done = 0
     if job.output:
-        done = begin(Path(job.output), source, job.overwrite)
+        if Path(job.output).resolve() == Path(job.prompts or "").resolve():
+            raise UserError(f"output={job.output} is the file of prompts itself; give another output=")
+        note_of(Path(job.output))
+        done = held(Path(job.output), source, job.overwrite)
         if done >= len(prompts):
             _say(f"{job.output} is done: {done} prompts (overwrite=true writes it again)")
             return
         if done:
             _say(f"{job.output} holds {done} of {len(prompts)} prompts: going on")
     decoder = decoder_of(job, ready)
+    context_limit(decoder, config)  # before anything is written
+    if job.output and not done:
+        begin(Path(job.output), source)
     with open(job.output, "a", encoding="utf-8") if job.output else nullcontext(sys.stdout) as out:
         starts = range(done, len(prompts), job.batch_size)
         for start in tqdm(starts, desc="generate", unit="batch", delay=1, disable=None, leave=False):
@@ -146,21 +158,40 @@ def decoder_of(job: GenerateJob, ready: Ready) -> Decoder:
     return decoder
 
 
-def begin(output: Path, source: dict[str, Any], overwrite: bool) -> int:
-    """Makes ready to append to `output`; how many results are there already, made from the same."""
-    note = output.with_name(output.name + ".json")
-    if output.exists() and not overwrite:
-        try:
-            same = json.loads(note.read_text(encoding="utf-8"))["made_from"] == json.loads(json.dumps(source))
-        except (OSError, ValueError, KeyError, TypeError):
-            same = False
-        if not same:
-            raise UserError(f"{output} exists; give another output=, or overwrite=true")
-        return done_lines(output)
+def held(output: Path, source: dict[str, Any], overwrite: bool) -> int:
+    """How many results `output` holds, made from the same. Raises `UserError` where it holds others, to be kept."""
+    if not output.exists() or overwrite or output.stat().st_size == 0:
+        return 0
+    try:
+        note = json.loads(note_of(output).read_text(encoding="utf-8"))
+        same = note["made_from"] == json.loads(json.dumps(source))
+    except (OSError, ValueError, KeyError, TypeError):
+        same = False
+    if not same:
+        raise UserError(f"{output} exists; give another output=, or overwrite=true")
+    return done_lines(output)
+
+
+def begin(output: Path, source: dict[str, Any]) -> None:
+    """An empty `output`, and beside it what its lines will be made from."""
+    note = note_of(output)
     output.parent.mkdir(parents=True, exist_ok=True)
     output.write_bytes(b"")
     note.write_text(json.dumps({"made_from": source}, indent=1) + "\n", encoding="utf-8")
-    return 0
+
+
+def note_of(output: Path) -> Path:
+    """OUTPUT.json, which says what `output` was made from. Raises `UserError` where that is a file of another's."""
+    note = output.with_name(output.name + ".json")
+    try:
+        ours = "made_from" in json.loads(note.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        ours = True
+    except (OSError, ValueError, TypeError):
+        ours = False
+    if not ours:
+        raise UserError(f"{note} exists, and is where the note about {output} would lie; give another output=")
+    return note
 
 
 def settings_of(job: GenerateJob, trained: int) -> GenerationConfig:
@@ -172,10 +203,11 @@ def settings_of(job: GenerateJob, trained: int) -> GenerationConfig:
 
 def write(output: Path, text: str, source: dict[str, Any]) -> None:
     """The text, and beside it what it was made from. The text comes last: where it is, its note is too."""
+    path = note_of(output)
     output.parent.mkdir(parents=True, exist_ok=True)
     content = text.encode("utf-8", errors="replace")
     note = {"made_from": source, "text_sha256": hashlib.sha256(content).hexdigest()}
-    output.with_name(output.name + ".json").write_text(json.dumps(note, indent=1) + "\n", encoding="utf-8")
+    path.write_text(json.dumps(note, indent=1) + "\n", encoding="utf-8")
     temporary = output.with_name(output.name + ".tmp")
     temporary.write_bytes(content)
     temporary.replace(output)
