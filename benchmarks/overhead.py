@@ -3,8 +3,11 @@
     bare      loss → backward → clip → AdamW            the same functions, in a for loop
     trainer   Lightning's loop, the data module, the callbacks of conf/callbacks/default.yaml that watch every step
 
-Both take the same steps of about 0.3 s or more, in alternating blocks. `overhead` is the Trainer's seconds over the
-bare loop's, less one. Checkpoints and validation are pauses, not part of a step, and left out here.
+    meter     the throughput meter alone: the seconds spent in its hooks and marks, a row at every step
+
+The first two take the same steps of about 0.3 s or more, in alternating blocks. `overhead` is the Trainer's seconds
+over the bare loop's, less one; the meter's is its own seconds over the Trainer's. Checkpoints and validation are
+pauses, not part of a step, and left out here.
 """
 
 from __future__ import annotations
@@ -60,11 +63,28 @@ class Clock(Callback):
 
     def __init__(self, block: int, bare: Any) -> None:
         self.block, self.bare = block, bare
+        self.meter_seconds = [0.0]  # one figure a step
         self.seconds: list[tuple[float, float]] = []
         self.bare_seconds: list[tuple[float, float]] = []
         self._since: tuple[float, float] | None = None
 
+    def on_train_start(self, trainer: Any, pl_module: Any) -> None:
+        meter = next(callback for callback in trainer.callbacks if isinstance(callback, Throughput))
+        for owner, names in ((pl_module.clock, ("begin", "update", "end")), (meter, ("measure", "on_train_batch_end"))):
+            for name in names:
+                setattr(owner, name, self._timed(getattr(owner, name)))
+
+    def _timed(self, method: Any) -> Any:
+        def call(*arguments: Any) -> Any:
+            begin = time.perf_counter()
+            found = method(*arguments)
+            self.meter_seconds[-1] += time.perf_counter() - begin
+            return found
+
+        return call
+
     def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
+        self.meter_seconds.append(0.0)
         if trainer.global_step % self.block:
             return
         if self._since is not None:
@@ -139,6 +159,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     rows[1]["overhead_milliseconds"] = 1000 * statistics.median(
         t - b for t, b in zip(trainer_times[1], bare_times[1], strict=True)
     )
+    meter = statistics.median(clock.meter_seconds[:-1])
+    rows.append({"loop": "meter", "seconds_per_step": meter, "overhead": meter / rows[1]["seconds_per_step"]})
     print(common.table(rows))
     common.write_results("overhead", rows, arguments, steps_per_round=block)
 

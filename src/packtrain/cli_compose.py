@@ -44,6 +44,7 @@ def parse(arguments: Sequence[str], command: str | None = None) -> argparse.Name
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     parser.add_argument("overrides", nargs="*")
     parser.add_argument("-m", "--multirun", action="store_true")
+    parser.add_argument("-q", "--quiet", action="store_true")
     parser.add_argument("-c", "--cfg", choices=("job", "hydra", "all"))
     parser.add_argument("-r", "--resolve", action="store_true")
     parser.add_argument("-p", "--package")
@@ -58,6 +59,10 @@ def parse(arguments: Sequence[str], command: str | None = None) -> argparse.Name
     first = options.overrides[0] if options.overrides else ""
     if command and re.fullmatch(r"[a-z]+", first) and cli_help.has_key(command, "action"):
         options.overrides[0] = f"action={first}"
+    if options.quiet and command:
+        if not cli_help.has_key(command, "quiet"):
+            raise UserError(f"--quiet: packtrain {command} has no such choice; leave it out")
+        options.overrides.append("quiet=true")
     options.overrides = [with_quotes(override, options.multirun) for override in options.overrides]
     return options
 

@@ -20,6 +20,7 @@ EXAMPLES = {
 FLAGS = """\
   key=value               any key of the configuration, e.g. optim.weight_decay=0.05
   -m, --multirun          one job for every combination of comma-separated values
+  -q, --quiet             of train: only the last line, and what goes wrong
   --cfg job [--resolve]   show the configuration and run nothing (-p KEY: only that part)
   --info                  where the configuration comes from
   -cd, --config-dir DIR   a folder of your own YAML files, searched first"""

@@ -40,7 +40,9 @@ def test_recompute_has_every_policy(tmp_path: Path) -> None:
 
 def test_overhead_times_the_trainer_and_the_bare_loop(tmp_path: Path) -> None:
     rows = run("overhead", tmp_path)
-    assert [row["loop"] for row in rows] == ["bare", "trainer"] and all(row["seconds_per_step"] > 0 for row in rows)
+    assert [row["loop"] for row in rows] == ["bare", "trainer", "meter"] and all(
+        row["seconds_per_step"] > 0 for row in rows
+    )
 
 
 def test_gpu_runs_its_cpu_part(tmp_path: Path) -> None:

@@ -54,9 +54,9 @@ def train(model: Llama, documents: bool, mesh: Mesh | None) -> list[tuple[float,
             part.backward()
             loss += part.detach()
         if mesh is None:
-            norm = clip_gradients(model, OPTIM)
+            norm, _ = clip_gradients(model, OPTIM)
         else:
-            norm, loss = global_norm_and_loss(model, loss, mesh)
+            norm, loss, _ = global_norm_and_loss(model, loss, mesh)
             clip(model, OPTIM.clip, OPTIM.clip_at, norm)
         found.append((float(loss), float(norm)))
         optimiser.step()
@@ -73,7 +73,7 @@ def same(found: Any, expected: Any, where: str) -> None:
 def weights_equal(model: Llama, reference: Llama, where: str) -> None:
     expected = dict(reference.named_parameters())
     for name, parameter in model.named_parameters():
-        whole = parameter.full_tensor()
+        whole = parameter.full_tensor()  # pyright: ignore[reportAttributeAccessIssue]
         assert torch.equal(whole, expected[name]), f"{where}: {name} differs at the start"
 
 
@@ -85,7 +85,7 @@ def main(compile: bool) -> None:
         expected = train(initialise(Llama(CONFIG), 7), documents, None)
         for degrees, recompute in itertools.product(MESHES[world.size], policies[:1] if documents else policies):
             where = f"{degrees} {recompute} {'compiled' if compile else 'eager'}{' documents' if documents else ''}"
-            mesh = make_mesh(degrees, "cpu")
+            mesh = make_mesh(degrees, "cpu")  # pyright: ignore[reportArgumentType]
             torch._dynamo.reset()
             counters.clear()
             engine = Engine(recompute=recompute, compile=compile, compiler="aot_eager")  # pyright: ignore

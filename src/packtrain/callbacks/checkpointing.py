@@ -37,6 +37,7 @@ class Checkpointing(Checkpoint):
         self.run_dir, self.interval_tokens = run_dir, interval_tokens
         self.keep_last, self.keep_every, self.asynchronous = keep_last, keep_every, asynchronous
         self.saved_step = -1
+        self.reach: int | None = None  # steps that a rewind may go back: what it needs is kept
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -55,7 +56,8 @@ class Checkpointing(Checkpoint):
         strategy = trainer.strategy
 
         def keep() -> None:
-            retain(self.run_dir, self.keep_last, every * self.keep_every if self.keep_every else None)
+            since = None if self.reach is None else (step - self.reach) // every * every
+            retain(self.run_dir, self.keep_last, every * self.keep_every if self.keep_every else None, since)
 
         if isinstance(strategy, MeshStrategy):
             strategy.on_commit(keep)  # on rank 0, when the save is committed in the background
@@ -65,4 +67,4 @@ class Checkpointing(Checkpoint):
         elif trainer.should_stop or step == module.steps.total or not self.asynchronous:
             strategy.wait()
         self.saved_step = step
-        module.paused_seconds += time.perf_counter() - begin
+        module.clock.add("checkpoint", time.perf_counter() - begin)

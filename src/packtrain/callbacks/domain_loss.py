@@ -59,7 +59,7 @@ class DomainLoss(Meter):
         if total := sum(quotas[domain] for domain in self.latest):
             mean = sum(quotas[domain] * values["loss"] for domain, values in self.latest.items()) / total
             columns |= {"val/loss": mean, "val/perplexity": math.exp(min(mean, 700))}
-        module.paused_seconds += time.perf_counter() - begin
+        module.clock.add("validation", time.perf_counter() - begin)
         return columns
 
     def _batches(self, data: Any, domain: str) -> Iterator[tuple[Tensor, Tensor]]:

@@ -83,7 +83,7 @@ class Downstream(Meter):
                     self.latest[task.key] = {found.metric: figure.value, "stderr": figure.stderr or 0.0, "n": figure.n}
         finally:
             module.model.train(training)
-        module.paused_seconds += time.perf_counter() - begin
+        module.clock.add("validation", time.perf_counter() - begin)
         return columns
 
     def summarise(self, module: Any) -> dict[str, Any]:

@@ -38,7 +38,7 @@ class MixtureLedger(Meter):
         module: Any = pl_module
         ledger = self._ledger(trainer, pl_module)
         self._publish(trainer, ledger)
-        if trainer.is_global_zero and trainer.global_step == module.steps.total:
+        if trainer.is_global_zero and trainer.global_step == module.steps.total and not module.quiet:
             for line in ledger.lines():
                 print(f"  {line}", flush=True)
 

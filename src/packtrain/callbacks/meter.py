@@ -6,6 +6,7 @@ checkpoint of the same step is committed: a kill between the two loses neither.
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
@@ -46,12 +47,16 @@ class RunLog(Callback):
         if not regular and not any(meter.due(step, trainer, module) for meter in meters):
             return
         module.require_finite(step)
+        module.clock.settle(module.device)
+        begin, validated = module.clock.settled_at, module.clock.seconds["validation"]
         row: dict[str, float] = {"tokens": step * steps.batch_tokens}
         for meter in meters:
             row.update(meter.measure(step, trainer, module))
         self.row = row
         for logger in trainer.loggers:
             logger.log_metrics(row, step=step)
+        scoring = module.clock.seconds["validation"] - validated
+        module.clock.add("logging", time.perf_counter() - begin - scoring)
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         for logger in trainer.loggers:

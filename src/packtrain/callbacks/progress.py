@@ -1,4 +1,4 @@
-"""steps → a bar on a terminal, plain lines elsewhere: loss, tokens/s, time left"""
+"""steps → a bar on a terminal, plain lines elsewhere: loss, tokens/s, MFU, watts, time left"""
 
 from __future__ import annotations
 
@@ -74,6 +74,8 @@ class Progress(ProgressBar):
             parts.append(f"{row['throughput/tokens_per_second']:,.0f} tokens/s")
         if "throughput/mfu" in row:
             parts.append(f"MFU {row['throughput/mfu']:.0%}")
+        if "carbon/power_watts" in row:
+            parts.append(f"{row['carbon/power_watts']:,.0f} W")
         return ", ".join(parts)
 
 

@@ -147,12 +147,13 @@ def resolve(path: Path | str, say: Callable[[str], None] = print) -> Path:
     return found
 
 
-def retain(run_dir: Path | str, keep_last: int, keep_every_steps: int | None) -> list[Path]:
-    """Delete all but the newest `keep_last` and those at multiples of `keep_every_steps`; returns what was deleted."""
+def retain(run_dir: Path | str, keep_last: int, keep_every_steps: int | None, since: int | None = None) -> list[Path]:
+    """Delete all but the newest `keep_last`, those at multiples of `keep_every_steps`, and those of step `since` and
+    later; returns what was deleted."""
     doomed = []
     for path in committed(run_dir)[: -keep_last if keep_last > 0 else None]:
         step = int(path.name.removeprefix("step-"))
-        if keep_every_steps and step % keep_every_steps == 0:
+        if (keep_every_steps and step % keep_every_steps == 0) or (since is not None and step >= since):
             continue
         # The marker goes first: a deletion cut short must not leave something that looks like a checkpoint.
         (path / MARKER).unlink(missing_ok=True)

@@ -7,6 +7,7 @@ guessed    a stated number of watts per hardware thread × time: no sensor, no t
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -59,8 +60,12 @@ class RaplMeter:
         self.detail = f"RAPL counters of {len(self._zones)} CPU package(s), memory and disks not included"
 
     def joules(self) -> float:
+        """To be asked at least every quarter of an hour: at 300 W a counter of 262 kJ wraps in that time."""
         for i, zone in enumerate(self._zones):
-            now = _number(zone / "energy_uj")
+            try:
+                now = _number(zone / "energy_uj")
+            except (OSError, ValueError):  # a counter that fails must not end a run; the next reading has the rest
+                continue
             step = now - self._last[i]
             self._total_uj += step if step >= 0 else step + self._range[i] + 1
             self._last[i] = now
@@ -74,14 +79,16 @@ class NvmlMeter:
 
     def __init__(self, nvml: Any, handles: Sequence[Any]) -> None:
         self._nvml, self._handles = nvml, list(handles)
-        self._start = self._read()
+        self._last = self._start = self._read()
         self.detail = f"NVML energy counter of {len(self._handles)} GPU(s), CPU and memory not included"
 
     def _read(self) -> int:
         return sum(self._nvml.nvmlDeviceGetTotalEnergyConsumption(handle) for handle in self._handles)
 
     def joules(self) -> float:
-        return (self._read() - self._start) / 1e3
+        with contextlib.suppress(Exception):  # a counter that fails must not end a run: the next reading has the rest
+            self._last = max(self._last, self._read())
+        return (self._last - self._start) / 1e3
 
 
 def gpu_meter(names: Sequence[str], uuids: Sequence[str] = (), nvml: Any = None) -> Meter | None:
@@ -120,6 +127,17 @@ def cpu_meter(threads: int | None = None, rated_watts: float | None = None, root
     watts = count * GUESSED_WATTS_PER_THREAD
     detail = f"{count} hardware threads × {GUESSED_WATTS_PER_THREAD:g} W = {watts:g} W: no sensor here"
     return SteadyMeter(watts, "guessed", detail)
+
+
+def open_parts(
+    gpu_names: Sequence[str] = (), gpu_uuids: Sequence[str] = (), nvml: Any = None, root: Path = POWERCAP
+) -> dict[str, Meter]:
+    """`gpu`, where there are GPUs, and `cpu`: what draws power here, each part with its own meter."""
+    parts: dict[str, Meter] = {"cpu": cpu_meter(root=root)}
+    if gpu_names:
+        unknown = "GPU not counted: it has no counter and no rated power here; give cluster.power_watts=…"
+        parts["gpu"] = gpu_meter(gpu_names, gpu_uuids, nvml) or SteadyMeter(0.0, "guessed", unknown)
+    return parts
 
 
 def open_meter(gpu_names: Sequence[str] = (), gpu_uuids: Sequence[str] = ()) -> Meter:

@@ -80,7 +80,7 @@ def count_one_step(
         return model.loss(tokens[:, :-1], tokens[:, 1:]) / steps.accumulation
 
     def after_backward() -> None:
-        norm, _ = global_norm_and_loss(model, told, mesh)
+        norm, _, _ = global_norm_and_loss(model, told, mesh)
         clip(model, optim.clip, optim.clip_at, norm)
 
     return count_step(model, optimiser, micro_step, steps.accumulation, after_backward)

@@ -40,7 +40,9 @@ def carbon(job: PlanJob) -> tuple[dict[str, Any], str]:
         kwh, grams = run.number("energy_kwh"), run.number("co2eq_g")
         seconds = run.number("wall_seconds", "training_seconds")
         devices = run.number("devices", "world", "world_size") or 1
-        hours = None if seconds is None else seconds / 3600 * devices
+        hours = run.number("device_hours")  # work that a kill undid included
+        if hours is None and seconds is not None:
+            hours = seconds / 3600 * devices
         source = str(run.summary.get("energy_source") or "no carbon meter in this run")
         own.append(
             {"model": run.data.name, "device_hours": hours, "mwh": None if kwh is None else kwh / 1e3,
@@ -49,7 +51,16 @@ def carbon(job: PlanJob) -> tuple[dict[str, Any], str]:
         cells = [f"{v:>12.4g}" if v is not None else f"{'?':>12}" for v in list(own[-1].values())[1:4]]
         detail = run.summary.get("energy_detail")
         lines.append(f"{run.data.name[:24]:24} {' '.join(cells)}  {source}" + (f": {detail}" if detail else ""))
-    return {"paper": paper, "runs": own}, "\n".join(lines)
+    total = {key: _sum([row[key] for row in own]) for key in ("device_hours", "mwh", "co2eq_tonnes")}
+    if len(own) > 1:
+        cells = [f"{v:>12.4g}" if v is not None else f"{'?':>12}" for v in total.values()]
+        lines.append(f"{f'all {len(own)} runs':24} {' '.join(cells)}")
+    return {"paper": paper, "runs": own, "runs_total": total}, "\n".join(lines)
+
+
+def _sum(values: list[float | None]) -> float | None:
+    """None where one is not known, and for none."""
+    return None if not values or None in values else sum(v for v in values if v is not None)
 
 
 def published() -> tuple[dict[str, Any], str]:

@@ -43,6 +43,8 @@ class RunLine:
     tokens: int | None
     train_loss: float | None
     size_mb: float
+    energy_kwh: float | None = None
+    co2eq_g: float | None = None
 
 
 def run(job: RunsJob) -> None:
@@ -86,7 +88,7 @@ def describe(folder: Path, runs_dir: Path) -> RunLine:
     started = bool(data.metrics) or any((folder / CHECKPOINTS).glob("step-*"))
     state = "finished" if data.summary.get("finished") else "stopped" if started else "empty"
     step, tokens = (None if last[key] is None else int(last[key]) for key in ("step", "tokens"))
-    return RunLine(name, state, step, tokens, last["train loss"], size_mb)
+    return RunLine(name, state, step, tokens, last["train loss"], size_mb, last["energy kWh"], last["CO2eq g"])
 
 
 def figures(data: RunData) -> dict[str, Any]:
@@ -100,7 +102,8 @@ def figures(data: RunData) -> dict[str, Any]:
         "tokens": summary.get("tokens", last.get("tokens")),
         "train loss": summary.get("train_loss", last.get("train/loss")),
         "tokens per second": summary.get("tokens_per_second"),
-        "energy kWh": summary.get("energy_kwh"),
+        "energy kWh": summary.get("energy_kwh", last.get("carbon/energy_kwh")),
+        "CO2eq g": summary.get("co2eq_g", last.get("carbon/co2eq_g")),
     }
     for domain, scores in (summary.get("validation") or {}).items():
         found[f"validation loss {domain}"] = scores.get("loss")
@@ -138,12 +141,25 @@ def delete(runs_dir: Path, name: str, yes: bool) -> None:
 
 
 def as_table(runs: Sequence[RunLine]) -> str:
-    rows: list[Sequence[str]] = [("name", "state", "step", "tokens", "train loss", "size")]
+    rows: list[Sequence[str]] = [("name", "state", "step", "tokens", "train loss", "kWh", "gCO2eq", "size")]
     for line in runs:
         loss = "" if line.train_loss is None else f"{line.train_loss:.4f}"
         count = ["" if n is None else f"{n:,}" for n in (line.step, line.tokens)]
-        rows.append((line.name, line.state, *count, loss, f"{line.size_mb:,.1f} MB"))
+        energy = ["" if figure is None else f"{figure:.3g}" for figure in (line.energy_kwh, line.co2eq_g)]
+        rows.append((line.name, line.state, *count, loss, *energy, f"{line.size_mb:,.1f} MB"))
+    if len(runs) > 1:
+        rows.append(sum_of(runs))
     return columns(rows, left=2)
+
+
+def sum_of(runs: Sequence[RunLine]) -> Sequence[str]:
+    """The last line: tokens, energy and carbon of all runs, as far as they are known."""
+    known = [line for line in runs if line.energy_kwh is not None]
+    energy = [f"{sum(n or 0.0 for n in column):.3g}" if known else "" for column in (
+        [line.energy_kwh for line in known], [line.co2eq_g for line in known]
+    )]  # fmt: skip
+    tokens, size = sum(line.tokens or 0 for line in runs), sum(line.size_mb for line in runs)
+    return "all", f"{len(runs)} runs", "", f"{tokens:,}", "", *energy, f"{size:,.1f} MB"
 
 
 def as_columns(table: Mapping[str, Mapping[str, list[Any]]], runs: Sequence[RunData], runs_dir: Path) -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import gc
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,29 +17,30 @@ from packtrain.callbacks.meter import RunLog
 from packtrain.callbacks.profile import Profile
 from packtrain.callbacks.progress import Progress
 from packtrain.callbacks.summary import read_summary, write_summary
-from packtrain.checkpoint.carry_on import find_source, first_weights
+from packtrain.checkpoint.carry_on import find_source
 from packtrain.checkpoint.directory import committed, newest_intact, read_meta
 from packtrain.data.config import DataConfig
 from packtrain.errors import Failure, UserError
 from packtrain.estimate.cluster import ClusterConfig
 from packtrain.jobs.dry_run import dry_run
 from packtrain.jobs.smoke import run_smoke
+from packtrain.jobs.train_start import announce, build
 from packtrain.lock import only_process
 from packtrain.model.attention_backends.choose import AttentionName
-from packtrain.model.compute import DTYPES, Precision, pick_device
+from packtrain.model.compute import Precision, pick_device
 from packtrain.model.config import ModelConfig, parameter_count
 from packtrain.model.engine import Engine, Recompute
-from packtrain.model.initialisation import initialise
-from packtrain.model.llama import Llama
 from packtrain.parallel.config import Degrees, ParallelConfig, check_tensor, degrees
-from packtrain.parallel.fsdp import fill, shard_model, take
 from packtrain.parallel.mesh import make_mesh
 from packtrain.parallel.processes import World, only_first_speaks, start, stop
+from packtrain.report.reading import read_run
+from packtrain.report.tables import summary_lines
 from packtrain.training.changes import Change
 from packtrain.training.identity import refuse_another_run, write_config
 from packtrain.training.loggers import Rewindable
 from packtrain.training.module import LlamaModule
 from packtrain.training.parallel import Parallel
+from packtrain.training.rewind import GoBack, Rewind, forget_abandoned
 from packtrain.training.schedule import OptimConfig
 from packtrain.training.setup import Setup, prepare
 from packtrain.training.trainer import build_trainer
@@ -66,6 +69,7 @@ class TrainJob:
     seed: int = 1
     log_interval_tokens: float | None = None
     profile: bool = False
+    quiet: bool = False
     smoke: bool = False
     dry_run: bool = False
     init_from: str | None = None
@@ -119,7 +123,13 @@ def _train(job: TrainJob, run_dir: Path, world: World, stop_at: int | None) -> d
         world.on_first(lambda: _take(stack, run_dir, config, setup.tokenizer))
         mesh = make_mesh(shape, device.type) if world.flags is not None else None
         parallel = Parallel(world, mesh, job.parallel.accumulate_sharded)
-        return _fit(job, setup, engine, device, parallel, stop_at)
+        while True:
+            rewinds = world.on_first(lambda: forget_abandoned(run_dir))
+            try:
+                return _fit(job, setup, engine, device, parallel, stop_at, rewinds)
+            except GoBack as back:
+                print(f"{run_dir}: {back}, past the batches around the spike", flush=True)
+            gc.collect()  # the model that is left, before the next is made
 
 
 def _check(job: TrainJob, world: World) -> tuple[torch.device, Engine, Setup, Degrees]:
@@ -159,25 +169,14 @@ def _resume_from(job: TrainJob, run_dir: Path) -> Path | None:
     return checkpoint
 
 
-def _build(job: TrainJob, setup: Setup, engine: Engine, device: torch.device, parallel: Parallel, new: bool) -> Llama:
-    """The model, with its first weights where the run is new."""
-    source = Path(job.init_from) if new and job.init_from is not None else None
-    if parallel.mesh is None:
-        model = Llama(setup.model, DTYPES[job.precision], engine)
-        if source is not None:
-            model.load_state_dict(first_weights(source, setup.model, setup.fingerprints["tokenizer"]))
-            return model
-        return initialise(model, job.seed) if new else model
-    model = shard_model(setup.model, DTYPES[job.precision], engine, parallel.mesh)
-    model.to_empty(device=device)
-    if source is not None:
-        weights = parallel.world.agree(lambda: first_weights(source, setup.model, setup.fingerprints["tokenizer"]))
-        return take(model, weights, parallel.mesh)
-    return fill(model, job.seed, parallel.mesh) if new else model
-
-
 def _fit(
-    job: TrainJob, setup: Setup, engine: Engine, device: torch.device, parallel: Parallel, stop_at: int | None
+    job: TrainJob,
+    setup: Setup,
+    engine: Engine,
+    device: torch.device,
+    parallel: Parallel,
+    stop_at: int | None,
+    rewinds: Sequence[Rewind],
 ) -> dict[str, Any]:
     run_dir, total, world = Path(job.run_dir), setup.steps.total, parallel.world
     checkpoint = world.on_first(lambda: _resume_from(job, run_dir))
@@ -190,18 +189,25 @@ def _fit(
             logger.rewind(begin)
     for logger in loggers:
         logger.log_hyperparams(_record(job, setup))
-    _announce(job, setup, begin, engine.describe(device), parallel)
+    if not job.quiet:
+        announce(job, setup, begin, engine.describe(device), parallel)
 
-    model = _build(job, setup, engine, device, parallel, new=checkpoint is None)
+    model = build(job, setup, engine, device, parallel, new=checkpoint is None)
     mask = job.data.document_mask
     module = LlamaModule(model, job.optim, setup.steps, job.seed, str(run_dir), mask, parallel, setup.schedule)
+    module.quiet = job.quiet
     log, interruption = RunLog(job.log_interval_tokens), Interruption(world.any)
-    callbacks = [*job.callbacks.values(), log, interruption, *([Progress(log)] if world.first else [])]
+    callbacks = [
+        *job.callbacks.values(),
+        log,
+        interruption,
+        *([Progress(log)] if world.first and not job.quiet else []),
+    ]
     if job.profile and world.first:
         callbacks.append(Profile(run_dir))
-    identity = setup.checkpoint_identity()
+    identity = {**setup.checkpoint_identity(), **({"rewinds": len(rewinds)} if rewinds else {})}
     trainer = build_trainer(run_dir, device, stop_at or total, callbacks, loggers, identity, parallel)
-    data = setup.datamodule(parallel.data_rank)
+    data = setup.datamodule(parallel.data_rank, rewinds)
     try:
         trainer.fit(module, datamodule=data, ckpt_path=str(checkpoint) if checkpoint else None)
     finally:
@@ -219,6 +225,9 @@ def _fit(
     world.gather(0)  # no rank leaves before the run is finished
     loss = summary.get("train_loss")
     print(f"{run_dir} is finished: {summary['step']} steps" + (f", train loss {loss:.4f}" if loss is not None else ""))
+    if world.first and not job.quiet:
+        for what, figure in summary_lines(read_run(run_dir)):
+            print(f"  {what:<11} {figure}", flush=True)
     return summary
 
 
@@ -232,17 +241,3 @@ def _record(job: TrainJob, setup: Setup) -> dict[str, Any]:
     for name in ("callbacks", "loggers"):
         typed[name] = job.composed.get(name, {})
     return {**typed, "fingerprints": setup.fingerprints}
-
-
-def _announce(job: TrainJob, setup: Setup, start: int, engine: str, parallel: Parallel) -> None:
-    steps = setup.steps
-    verb = f"continues after step {start}" if start else "starts"
-    print(
-        f"{job.run_dir} {verb}: {parameter_count(setup.model):,} parameters, {steps.total} steps of "
-        f"{steps.batch_tokens:,} tokens ({steps.accumulation} × {steps.micro_batch} sequences of "
-        f"{steps.sequence_length}), {job.precision}"
-    )
-    if parallel.mesh is not None:
-        engine += f", mesh {parallel.mesh.degrees} (replicate × shard × tensor)"
-    for line in (engine, *setup.repetitions().lines(), *(one.line() for one in setup.boundaries)):
-        print(f"  {line}")

@@ -12,8 +12,9 @@ from packtrain.parallel.tensor_model import tensor_dim
 
 
 @torch.no_grad()
-def global_norm_and_loss(model: nn.Module, loss: Tensor, mesh: Mesh) -> tuple[Tensor, Tensor]:
-    """(norm of all gradients, mean of `loss` over the ranks), both on the device, in one all-reduce of two numbers.
+def global_norm_and_loss(model: nn.Module, loss: Tensor, mesh: Mesh) -> tuple[Tensor, Tensor, Tensor]:
+    """(norm of all gradients, mean of `loss` over the ranks), both on the device, in one all-reduce of two numbers;
+    and this rank's part of each parameter's squared norm, of which the sum over the ranks is the whole.
 
     A shard that several ranks hold (copies, and norms on a tensor mesh) is counted once: by its share.
     """
@@ -25,9 +26,10 @@ def global_norm_and_loss(model: nn.Module, loss: Tensor, mesh: Mesh) -> tuple[Te
         grad = parameter.grad.to_local() if isinstance(parameter.grad, DTensor) else parameter.grad
         held_by = copies * (mesh.degrees.tensor if tensor_dim(name, parameter.ndim) is None else 1)
         squares.append(torch.linalg.vector_norm(grad, dtype=torch.float32).square() / held_by)
-    told = torch.stack([torch.stack(squares).sum(), loss.float() / mesh.degrees.world])
+    parts = torch.stack(squares)
+    told = torch.stack([parts.sum(), loss.float() / mesh.degrees.world])
     dist.all_reduce(told)
-    return told[0].sqrt(), told[1]
+    return told[0].sqrt(), told[1], parts
 
 
 @torch.no_grad()

@@ -75,7 +75,33 @@ def summary_lines(run: RunData) -> list[tuple[str, str]]:
         ("train loss", number(summary.get("train_loss"), 3)),
         ("speed", f"{count(summary.get('tokens_per_second'))} tokens/s, {mfu_words(summary)}"),
         ("energy", energy_words(summary)),
+        *(
+            (what, words)
+            for what, words in (("where time", time_words(summary)), ("spikes", spike_words(summary)))
+            if words
+        ),
     ]
+
+
+def time_words(summary: Mapping[str, Any]) -> str:
+    """`compute 81 %, optimiser 9 %, …; goodput 88 %`, of the seconds that the parts are known of; empty for none."""
+    seconds = {name: float(value) for name, value in (summary.get("seconds") or {}).items()}
+    total = sum(seconds.values())
+    if not total:
+        return ""
+    parts = [
+        f"{name} {100 * value / total:.0f} %" for name, value in sorted(seconds.items(), key=lambda item: -item[1])
+    ]
+    goodput = summary.get("goodput")
+    return ", ".join(parts) + (f"; goodput {100 * float(goodput):.0f} % since the first start" if goodput else "")
+
+
+def spike_words(summary: Mapping[str, Any]) -> str:
+    """`2 found, 1 update skipped, 0 rewinds`; empty where none was found."""
+    spikes = summary.get("spikes") or {}
+    if not spikes.get("found") and not spikes.get("rewinds"):
+        return ""
+    return f"{spikes['found']} found, {spikes['skipped']} updates skipped, {spikes['rewinds']} rewinds"
 
 
 def mfu_words(summary: Mapping[str, Any]) -> str:

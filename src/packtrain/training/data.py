@@ -8,6 +8,7 @@ it, from the batches themselves, for the ledger.
 from __future__ import annotations
 
 import signal
+import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ from packtrain.data.shards import open_blocks
 from packtrain.errors import UserError
 from packtrain.training.changes import Boundary, blended
 from packtrain.training.drawn import Drawn
+from packtrain.training.rewind import Rewind, batch_of
 from packtrain.training.steps import Steps
 
 AHEAD = 4096  # samples whose places are worked out together
@@ -36,8 +38,10 @@ Check = Callable[[], None]
 class StepDataset(Dataset):
     """`[step]` → (sequences of this rank, T + 1) token ids, and how many are of each domain: pure in the step."""
 
-    def __init__(self, shards: Path, mixture: Mixture, steps: Steps, rank: int = 0) -> None:
-        self.shards, self.mixture, self.steps, self.rank = shards, mixture, steps, rank
+    def __init__(
+        self, shards: Path, mixture: Mixture, steps: Steps, rank: int = 0, rewinds: Sequence[Rewind] = ()
+    ) -> None:
+        self.shards, self.mixture, self.steps, self.rank, self.rewinds = shards, mixture, steps, rank, rewinds
         self._blocks: dict[int, Any] = {}  # opened where it is read: a worker must not inherit open shards
         self._ahead: tuple[int, list[int], list[int]] = (-1, [], [])  # domains and blocks of AHEAD samples
 
@@ -45,9 +49,10 @@ class StepDataset(Dataset):
         return self.steps.total
 
     def samples(self, step: int) -> np.ndarray:
-        """The global sample numbers of this rank at `step`; over all ranks they are [step·S, (step + 1)·S)."""
+        """The global sample numbers of this rank at `step`; over all ranks they are [b·S, (b + 1)·S) of batch b, which
+        is the step's own number until the run was rewound past a spike."""
         per_rank = self.steps.sequences // self.steps.world
-        return step * self.steps.sequences + self.rank * per_rank + np.arange(per_rank)
+        return batch_of(step, self.rewinds) * self.steps.sequences + self.rank * per_rank + np.arange(per_rank)
 
     def _where(self, step: int) -> Iterator[tuple[int, int]]:
         """(domain, block) of each sample. They are found many at a time: one by one costs ten times as much."""
@@ -84,6 +89,7 @@ class StepLoader:
         self.dataset, self.start, self.workers = dataset, start, workers
         self.drawn, self.check = drawn, check
         self.yielded = 0
+        self.waited = 0.0  # seconds
 
     def __len__(self) -> int:
         return len(self.dataset)
@@ -98,7 +104,14 @@ class StepLoader:
             pin_memory=torch.cuda.is_available(),
             worker_init_fn=_ignore_signals,
         )
-        for batch, drawn in loader:
+        batches, missing = iter(loader), object()
+        while True:
+            begin = time.perf_counter()
+            found: Any = next(batches, missing)
+            self.waited += time.perf_counter() - begin
+            if found is missing:
+                return
+            batch, drawn = found
             if self.check:
                 self.check()
             if self.drawn:
@@ -135,21 +148,31 @@ class MixtureData(LightningDataModule):
         integrity: Integrity | None = None,
         rank: int = 0,
         boundaries: Sequence[Boundary] = (),
+        rewinds: Sequence[Rewind] = (),
     ) -> None:
         super().__init__()
-        self.boundaries = tuple(boundaries)
+        self.boundaries, self.rewinds = tuple(boundaries), tuple(rewinds)
         self.config, self.manifest, self.shards = config, manifest, shards
         self.mixture, self.steps, self.integrity, self.rank = mixture, steps, integrity, rank
         self.drawn = Drawn(mixture.domains, steps.sequences)
+        self._loader: StepLoader | None = None
 
     def train_dataloader(self) -> StepLoader:
         assert self.trainer is not None
         step = self.trainer.global_step
         if self.drawn.step < step:  # a checkpoint that does not say: what a run of so many steps draws
             self.drawn.restore(step, self.mixture.counts(step * self.steps.sequences))
-        dataset = StepDataset(self.shards, self.mixture, self.steps, self.rank)
+        dataset = StepDataset(self.shards, self.mixture, self.steps, self.rank, self.rewinds)
         check = self.integrity.check if self.integrity else None
-        return StepLoader(dataset, step, self.config.workers, self.drawn, check)
+        self._loader = StepLoader(dataset, step, self.config.workers, self.drawn, check)
+        return self._loader
+
+    def waited(self) -> float:
+        """Seconds that batches were waited for since this was last asked."""
+        if self._loader is None:
+            return 0.0
+        waited, self._loader.waited = self._loader.waited, 0.0
+        return waited
 
     def shares(self) -> dict[str, float]:
         """Each domain's share of the whole run."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn, Protocol
 
 import torch
 from lightning.pytorch import LightningModule
@@ -18,6 +18,7 @@ from packtrain.errors import Failure
 from packtrain.model.layout import CAUSAL, Layout, document_lengths
 from packtrain.model.llama import Llama
 from packtrain.training.changes import Schedule
+from packtrain.training.clock import StepClock
 from packtrain.training.optimiser import build_optimiser
 from packtrain.training.parallel import Parallel
 from packtrain.training.schedule import OptimConfig
@@ -31,6 +32,19 @@ class StepResult:
     loss: torch.Tensor  # () mean nats per token over the whole batch
     grad_norm: torch.Tensor  # () before clipping
     learning_rate: float
+    parts: torch.Tensor | None = None  # what `Parallel.norms` makes each parameter's gradient norm of
+    applied: bool = True  # False: the update was left out
+
+
+class Examiner(Protocol):
+    """Looks at every step before its update (`callbacks/loss_spike.py`)."""
+
+    def examine(self, step: int, batch: torch.Tensor) -> bool:
+        """Whether the update of `step` (counted from 1), whose result is the module's `last`, is to be applied."""
+        ...
+
+    def settle(self) -> None:
+        """Look at what was not looked at yet; may wait for the device."""
 
 
 class LlamaModule(LightningModule):
@@ -62,7 +76,13 @@ class LlamaModule(LightningModule):
         self.schedule = schedule or Schedule(((0, optim),), steps.total)
         self.layouts: list[Layout] = []  # of the micro-batches of the coming step
         self.last: StepResult | None = None
-        self.paused_seconds = 0.0  # validation and checkpoints: not part of a step's time
+        self.examiner: Examiner | None = None
+        self.quiet = False
+        self.clock = StepClock()
+
+    def on_fit_start(self) -> None:
+        if self.device.type == "cuda":
+            self.clock = StepClock(lambda: torch.cuda.Event(enable_timing=True))
 
     def configure_model(self) -> None:
         """The model comes as it is to be: wrapped over a mesh or not."""
@@ -79,6 +99,7 @@ class LlamaModule(LightningModule):
     def training_step(self, batch: torch.Tensor, batch_idx: int) -> None:
         """`batch` (sequences of one step on this rank, T + 1) token ids."""
         step = self.trainer.global_step
+        self.clock.begin()
         torch.manual_seed(step_seed(self.seed, step, self.parallel.data_rank))
         optimiser: Any = self.optimizers()
         rate = self.schedule.rate(step)
@@ -91,12 +112,27 @@ class LlamaModule(LightningModule):
             loss = self.model.loss(micro[:, :-1].long(), micro[:, 1:].long(), layout) / self.steps.accumulation
             self.manual_backward(loss)
             total += loss.detach()
-        norm, total = self.parallel.clip(self.model, self.optim, total)
-        self.last = StepResult(total, norm, rate)
-        if batch.device.type == "cpu":  # reading is free here; a GPU is asked at log steps and before each checkpoint
+        self.clock.update()
+        norm, total, parts = self.parallel.clip(self.model, self.optim, total)
+        self.last = StepResult(total, norm, rate, parts)
+        if self.examiner is not None:
+            self.last.applied = self.examiner.examine(step + 1, batch)
+        elif batch.device.type == "cpu":  # reading is free here; a GPU is asked at log steps and before a checkpoint
             self.require_finite(step + 1)
+        optimiser.optimizer.found_inf = self._refused(self.last)
         optimiser.step()
         optimiser.zero_grad(set_to_none=True)
+        data: Any = getattr(self.trainer, "datamodule", None)
+        self.clock.end(data.waited() if hasattr(data, "waited") else 0.0)
+
+    def _refused(self, result: StepResult) -> torch.Tensor | None:
+        """1 where fused AdamW must leave weights and moments as they are: a flag on the device, so that a gradient that
+        is no number is kept out on a GPU without asking the host."""
+        if not result.applied:
+            return torch.ones((), device=result.loss.device)
+        if result.loss.device.type == "cpu":
+            return None
+        return (~(torch.isfinite(result.loss) & torch.isfinite(result.grad_norm))).float()
 
     def _kept(self) -> str:
         saved = committed(self.run_dir)
@@ -104,13 +140,20 @@ class LlamaModule(LightningModule):
 
     def require_finite(self, step: int) -> None:
         """Raises `Failure` where the last step's loss or gradient is no number: the update must not be saved."""
-        if self.last is None or bool(torch.isfinite(self.last.loss) & torch.isfinite(self.last.grad_norm)):
+        if self.examiner is not None:
+            self.examiner.settle()
+        result = self.last
+        if result is None or not result.applied:
             return
+        if not bool(torch.isfinite(result.loss) & torch.isfinite(result.grad_norm)):
+            self.fail(step, float(result.loss), float(result.grad_norm))
+
+    def fail(self, step: int, loss: float, norm: float, more: str = "") -> NoReturn:
+        """Ends the run on every rank with one line; `more` is where the step is explained."""
         if not self.parallel.world.first:
             raise self.parallel.world.follow(1)  # loss and norm are the same on every rank: rank 0 says it
         raise Failure(
-            f"loss {float(self.last.loss):g}, gradient norm {float(self.last.grad_norm):g} at step {step}: "
-            f"stopped, {self._kept()}. Try a lower "
+            f"loss {loss:g}, gradient norm {norm:g} at step {step}: stopped, {self._kept()}. {more}Try a lower "
             "optim.learning_rate or a longer optim.warmup_steps under another name="
         )
 

@@ -23,12 +23,18 @@ def build_optimiser(model: nn.Module, config: OptimConfig) -> torch.optim.AdamW:
     return torch.optim.AdamW(groups, lr=config.learning_rate, betas=(b1, b2), eps=config.eps, fused=True)
 
 
-def clip_gradients(model: nn.Module, config: OptimConfig) -> torch.Tensor:
-    """Clip in place as `config.clip` says; returns the global norm before clipping, a scalar left on its device."""
+def clip_gradients(model: nn.Module, config: OptimConfig) -> tuple[torch.Tensor, torch.Tensor]:
+    """Clip in place as `config.clip` says.
+
+    Returns the norm before clipping of all gradients (a scalar) and of each parameter's that has one; both stay on
+    their device.
+    """
     parameters = [p for p in model.parameters() if p.grad is not None]
-    norm = torch.nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
+    found = [p.grad for p in parameters if p.grad is not None]
+    parts = torch.stack(torch._foreach_norm(found))  # pyright: ignore[reportPrivateImportUsage]
+    norm = torch.linalg.vector_norm(parts)
     if config.clip == "norm":
         torch.nn.utils.clip_grads_with_norm_(parameters, config.clip_at, norm)
     elif config.clip == "value":
         torch.nn.utils.clip_grad_value_(parameters, config.clip_at)
-    return norm
+    return norm, parts

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch.distributed as dist
 from torch import Tensor, nn
 
 from packtrain.parallel.fsdp import last_micro_batch
@@ -31,10 +32,21 @@ class Parallel:
         if self.mesh is not None:
             last_micro_batch(model, last or self.accumulate_sharded)
 
-    def clip(self, model: nn.Module, config: OptimConfig, loss: Tensor) -> tuple[Tensor, Tensor]:
-        """Clips all gradients; returns their norm before that, and the mean of `loss` over the ranks."""
+    def clip(self, model: nn.Module, config: OptimConfig, loss: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Clips all gradients; returns their norm before that, the mean of `loss` over the ranks, and what
+        `norms` makes each parameter's norm of."""
         if self.mesh is None:
-            return clip_gradients(model, config), loss
-        norm, loss = global_norm_and_loss(model, loss, self.mesh)
+            norm, parts = clip_gradients(model, config)
+            return norm, loss, parts
+        norm, loss, parts = global_norm_and_loss(model, loss, self.mesh)
         clip(model, config.clip, config.clip_at, norm)
-        return norm, loss
+        return norm, loss, parts
+
+    def norms(self, model: nn.Module, parts: Tensor) -> dict[str, float]:
+        """name → norm of its gradient before clipping (collective; waits for the device)."""
+        if self.mesh is not None:
+            parts = parts.clone()
+            dist.all_reduce(parts)
+            parts = parts.sqrt()
+        names = [name for name, parameter in model.named_parameters() if parameter.requires_grad]
+        return dict(zip(names, parts.tolist(), strict=True))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from packtrain.errors import UserError
 from packtrain.model.config import ModelConfig
 from packtrain.training.changes import Boundary, Change, Schedule, plan_changes
 from packtrain.training.data import MixtureData, build_mixture
+from packtrain.training.rewind import Rewind
 from packtrain.training.schedule import OptimConfig, check_warmup
 from packtrain.training.steps import Steps, plan_steps
 
@@ -48,11 +49,10 @@ class Setup:
     def repetitions(self) -> MixtureReport:
         return MixtureReport.of(self.mixture, self.steps.total_tokens, self.steps.sequence_length)
 
-    def datamodule(self, rank: int = 0) -> MixtureData:
+    def datamodule(self, rank: int = 0, rewinds: Sequence[Rewind] = ()) -> MixtureData:
         """The samples of data-parallel rank `rank`."""
-        return MixtureData(
-            self.data, self.manifest, self.shards, self.mixture, self.steps, self.integrity, rank, self.boundaries
-        )
+        parts = self.data, self.manifest, self.shards, self.mixture, self.steps, self.integrity
+        return MixtureData(*parts, rank, self.boundaries, rewinds)
 
     def checkpoint_identity(self) -> dict[str, Any]:
         """What every checkpoint of the run says of itself."""

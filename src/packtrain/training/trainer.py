@@ -10,6 +10,7 @@ from typing import Any
 
 import lightning.pytorch as pl
 import torch
+from lightning.pytorch.callbacks import ProgressBar
 
 from packtrain.training.checkpoint_io import DirectoryCheckpointIO
 from packtrain.training.parallel import Parallel
@@ -48,6 +49,7 @@ def build_trainer(
         logger=loggers or False,
         enable_checkpointing=True,
         enable_model_summary=False,
+        enable_progress_bar=any(isinstance(callback, ProgressBar) for callback in callbacks),
         use_distributed_sampler=False,
         num_sanity_val_steps=0,
         limit_val_batches=0,
