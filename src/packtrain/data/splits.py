@@ -7,6 +7,7 @@ from dataclasses import replace
 from packtrain.data.documents import Document, key_number
 
 FEW = 200  # with fewer documents than this, chance may hold out none of them, or all
+LONG_LINE = 1000
 
 
 def known_by(document: Document) -> str:
@@ -49,7 +50,10 @@ def _cut_in_two(document: Document, characters: float) -> list[Document]:
     while cut > 1 and tail < characters:
         cut -= 1
         tail += len(lines[cut])
-    halves = ("".join(lines[:cut]), "train"), ("".join(lines[cut:]), "held_out")
+    at = len(document.text) - tail
+    if tail > LONG_LINE and tail > 2 * characters:  # a page in one line below its title: that is cut at a blank
+        at = document.text.find(" ", len(document.text) - int(characters)) + 1 or len(document.text) - int(characters)
+    halves = (document.text[:at], "train"), (document.text[at:], "held_out")
     if not all(text.strip() for text, _ in halves):
         return [replace(document, split="train")]
     return [replace(document, id=f"{document.id}#{split}", text=text, split=split) for text, split in halves]

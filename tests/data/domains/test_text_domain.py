@@ -149,6 +149,15 @@ def test_few_documents_that_are_numbered_alike_are_all_kept_each_once(tmp_path: 
     assert sorted(lines) == sorted(line for text in wanted for line in text.splitlines())
 
 
+def test_a_page_that_is_one_line_below_its_title_is_not_held_out_whole(tmp_path: Path) -> None:
+    whole = "Llamas\n" + "They hum when they are content, and more so when they are not. " * 400
+    (tmp_path / "page.jsonl").write_text(json.dumps({"text": whole}) + "\n")
+    report = prepare("text", tmp_path / "page.jsonl", tmp_path / "out", 0.05)
+    assert 0.03 < report["splits"]["held_out"]["characters"] / len(whole) < 0.06
+    found = {d.split: d.text for d in read_documents(tmp_path / "out")}
+    assert found["train"] + found["held_out"] == whole and found["train"].endswith(" ")
+
+
 @pytest.mark.parametrize("url", ["memory://nowhere/at/all", "nosuch://x/y", "file:///no/such/folder"])
 def test_an_unreachable_url_is_answered_in_one_line(url: str, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"input=.*(cannot be reached|no files there).*check the address"):
