@@ -119,15 +119,27 @@ def test_the_report_beside_the_documents_tells_what_was_taken_out(tmp_path: Path
 def test_what_cannot_be_compared_is_one_line(base: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (base / "empty").mkdir()
     (base / "bad.jsonl").write_text("{")
+    (base / "cut.jsonl.gz").write_bytes(gzip.compress(b'{"text": "whole"}' * 99)[:-9])
+    (base / "deep.json").write_text("[" * 100_000)
     for given, message in (
         ("nowhere", "evaluations={}: no such file or directory"),
         ("empty", "evaluations={}: no evaluation sets here; expected .jsonl"),
         ("bad.jsonl", "evaluations: bad.jsonl cannot be read"),
+        ("cut.jsonl.gz", "evaluations: cut.jsonl.gz cannot be read"),
+        ("deep.json", "evaluations: deep.json cannot be read"),
     ):
         assert command(base, "out", f"evaluations={base / given}") == 2
         assert message.format(base / given) in capsys.readouterr().err
     assert command(base, "out", "words=0") == 2
     assert "words=0: expected at least 1" in capsys.readouterr().err
+
+
+def test_a_json_may_hold_a_value_a_line(tmp_path: Path) -> None:
+    """As MATH's test.json does."""
+    for name, values in (("one", '["a b c", {"x": "d e f"}]'), ("lines", '{"x": "a b c"}\n\n {"x": "d e f"}\n')):
+        (tmp_path / f"{name}.json").write_text(values)
+        found = read_evaluations((str(tmp_path / f"{name}.json"),), Hasher(3))
+        assert found.texts == 2 and len(found.grams) == 2, name
 
 
 def test_the_sets_of_the_paper_are_read_whole() -> None:

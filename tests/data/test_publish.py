@@ -36,6 +36,15 @@ def test_a_file_is_not_replaced_by_a_folder(tmp_path: Path) -> None:
     assert (tmp_path / "diary").read_text() == "mine"
 
 
+def test_a_mark_that_a_crash_left_unreadable_is_other_work(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("A llama.\n" * 50)
+    (tmp_path / ".out.work").mkdir()
+    (tmp_path / ".out.work" / "fingerprint").write_bytes(b"\xff\xfe\0\0")
+    said: list[str] = []
+    prepare("text", tmp_path / "a.txt", tmp_path / "out", 0.1, say=said.append)
+    assert said[0].endswith("is made anew") and sorted(p.name for p in tmp_path.iterdir()) == ["a.txt", "out"]
+
+
 def test_what_was_dropped_of_a_generated_domain_is_not_promised(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"keep_dropped=true: domain=unicode keeps nothing"):
         prepare("unicode", None, tmp_path / "out", 0.1, options=PrepareOptions(keep_dropped=True))

@@ -14,6 +14,7 @@ import io
 import json
 import re
 import unicodedata
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -108,7 +109,7 @@ def read_evaluations(paths: tuple[str, ...], hasher: Hasher) -> EvaluationGrams:
                 texts, short = texts + 1, short + (not len(here))
                 grams.append(here)
                 owners.append(np.full(len(here), number, np.int32))
-        except (ValueError, OSError, csv.Error) as error:
+        except (ValueError, OSError, EOFError, RecursionError, zlib.error, csv.Error) as error:
             raise UserError(f"evaluations: {name} cannot be read ({error}); mend it or leave it out") from None
     values, first = np.unique(np.concatenate(grams), return_index=True)
     return EvaluationGrams(values, np.concatenate(owners)[first], tuple(name for _, name in files), texts, short)
@@ -130,12 +131,23 @@ def texts_of(path: Path) -> Iterator[str]:
                 if line.strip():
                     yield from _leaves(json.loads(line))
         elif name.endswith(".json"):
-            yield from _leaves(json.load(file))
+            yield from (leaf for value in _values(file.read()) for leaf in _leaves(value))
         elif name.endswith((".csv", ".tsv")):
             for row in csv.reader(file, delimiter="\t" if name.endswith(".tsv") else ","):
                 yield from row
         else:
             yield file.read()
+
+
+def _values(text: str) -> Iterator[Any]:
+    """One JSON value, or one after the other: many a .json holds a value a line."""
+    decoder, at = json.JSONDecoder(), 0
+    while at < len(text):
+        if text[at].isspace():
+            at += 1
+            continue
+        value, at = decoder.raw_decode(text, at)
+        yield value
 
 
 def _leaves(value: Any) -> Iterator[str]:

@@ -97,7 +97,7 @@ def publish_with_work(output: Path, fingerprint: str, say: Callable[[str], None]
     folder = output.with_name(f".{output.name}.work")
     with only_maker(output):
         mark = folder / "fingerprint"
-        known = mark.read_text() if mark.exists() else None
+        known = mark.read_text(errors="replace") if mark.exists() else None
         if known is not None and known != fingerprint:
             say(f"{output}: what was begun with other settings, code or input is made anew")
             shutil.rmtree(folder)
