@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -140,6 +141,16 @@ def test_a_damaged_or_foreign_folder_is_refused_in_one_line(tmp_path: Path) -> N
         load_decoder(tmp_path)
     (tmp_path / "decoder.json").write_text("{")
     with pytest.raises(UserError, match="quantise"):
+        load_decoder(tmp_path)
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize("change", [{"n_layers": 1}, {"dim": 96}, {"n_kv_heads": 2}, {"vocab_size": 352}])
+def test_a_folder_of_two_models_is_refused(tmp_path: Path, precision: Precision, change: dict[str, int]) -> None:
+    save_decoder(Decoder.of(lively("full heads"), precision), tmp_path, {})
+    about = json.loads((tmp_path / "decoder.json").read_text())
+    (tmp_path / "decoder.json").write_text(json.dumps({**about, "model": {**about["model"], **change}}))
+    with pytest.raises(UserError, match="the two files are of different models"):
         load_decoder(tmp_path)
 
 

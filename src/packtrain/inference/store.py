@@ -20,6 +20,7 @@ from packtrain.inference.decoder import Decoder
 from packtrain.inference.layer import Layer
 from packtrain.inference.matrices import Int4, Int8, Matrix, Plain, Precision
 from packtrain.model.config import ModelConfig
+from packtrain.model.llama import Llama
 from packtrain.settings import build
 
 WEIGHTS, DESCRIPTION = "decoder.safetensors", "decoder.json"
@@ -44,7 +45,8 @@ def save_decoder(decoder: Decoder, folder: Path, about: Mapping[str, Any]) -> No
 
 
 def load_decoder(folder: Path, device: str = "cpu") -> tuple[Decoder, dict[str, Any]]:
-    """The decoder and what decoder.json says. Raises `Failure` where the two files do not fit together."""
+    """The decoder and what decoder.json says. Raises `UserError` where the two files are of different models, `Failure`
+    where the weights are damaged."""
     try:
         values = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
         version, precision = values["version"], values["precision"]
@@ -56,6 +58,7 @@ def load_decoder(folder: Path, device: str = "cpu") -> tuple[Decoder, dict[str, 
     try:
         # Copies: a file's tensors begin anywhere, and ATen's int8 kernel reads aligned memory or crashes the process.
         tensors = {name: tensor.clone() for name, tensor in load_file(folder / WEIGHTS, device=device).items()}
+        _check_shapes(tensors, config, precision, folder)
         layers = [
             Layer(
                 tensors[f"layers.{i}.attention_norm"],
@@ -70,6 +73,18 @@ def load_decoder(folder: Path, device: str = "cpu") -> tuple[Decoder, dict[str, 
         reason = str(error).splitlines()[0]
         raise Failure(f"{folder / WEIGHTS}: is damaged or incomplete ({reason}); quantise the model again") from error
     return decoder.eval(), values
+
+
+def _check_shapes(found: Mapping[str, torch.Tensor], config: ModelConfig, precision: Precision, folder: Path) -> None:
+    """Raises `UserError` where a tensor has another shape or is none of the model's, `KeyError` for a missing one."""
+    with torch.device("meta"):
+        expected = Decoder.of(Llama(config), precision).state_dict()
+    odd = [name for name, tensor in expected.items() if found[name].shape != tensor.shape]
+    if odd := [*odd, *sorted(set(found) - set(expected))]:
+        raise UserError(
+            f"{folder}: {odd[0]} of {WEIGHTS} is not what {DESCRIPTION} describes: the two files are of different "
+            "models; quantise the model again"
+        )
 
 
 def _matrix(tensors: Mapping[str, torch.Tensor], name: str) -> Matrix:
