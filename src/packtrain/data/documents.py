@@ -233,7 +233,8 @@ def _document(line: bytes | None, path: PurePath, number: int, column: str, name
     known["domain"] = str(known.get("domain") or path.parent.name or "text")
     known["source"] = str(known.get("source") or path.name)
     if known.get("split") not in (None, "train", "held_out"):
-        raise UserError(f"{path}: line {number} has split={known['split']!r}; known: train, held_out")
+        message = f"{path}: line {number} has split={known['split']!r}; known: train, held_out"
+        raise BadLine("split is neither train nor held_out", message)
     extra = {k: v for k, v in values.items() if k not in KNOWN}
     for key in ("url", "language", "licence"):  # {"language": {"en": 0.9}} is of others' making: not lost, not counted
         if not isinstance(known.get(key), str) and known.get(key) is not None:

@@ -158,6 +158,17 @@ def test_a_page_that_is_one_line_below_its_title_is_not_held_out_whole(tmp_path:
     assert found["train"] + found["held_out"] == whole and found["train"].endswith(" ")
 
 
+def test_a_line_of_another_split_is_counted_and_does_not_end_the_work(tmp_path: Path) -> None:
+    """Data sets of others have validation and test lines; none of them may slip into training."""
+    lines = [{"text": "kept", "split": "train"}, {"text": "not for training", "split": "test"}, {"text": "also kept"}]
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    found, skips = read(tmp_path / "a.jsonl")
+    assert [d.text for d in found] == ["kept", "also kept"]
+    assert skips.counts == {"split is neither train nor held_out": 1} and skips.first[0]["offset"] == 2
+    with pytest.raises(UserError, match=r"a\.jsonl: line 2 has split='test'; known: train, held_out"):
+        list(read_documents(tmp_path / "a.jsonl"))
+
+
 @pytest.mark.parametrize("url", ["memory://nowhere/at/all", "nosuch://x/y", "file:///no/such/folder"])
 def test_an_unreachable_url_is_answered_in_one_line(url: str, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"input=.*(cannot be reached|no files there).*check the address"):
