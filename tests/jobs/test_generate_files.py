@@ -88,6 +88,8 @@ def test_a_refused_command_leaves_files_as_they_were(
         ([prompts, f"output={tmp_path / 'p.txt'}", "overwrite=true"], "is the file of prompts itself"),
         ([prompts, f"output={tmp_path / 'q'}"], "q.json exists"),
         (["prompt=x", f"output={tmp_path / 'q'}"], "q.json exists"),
+        (["prompt=x", f"output={tmp_path}", "overwrite=true"], "is a folder"),
+        (["prompt=x", "context=0"], "context=0: expected 1 or more"),
         (["prompt=x", "interactive=true"], "asks for its prompts"),
         ([f"output={tmp_path / 'new'}", "interactive=true"], "asks for its prompts"),
     ):

@@ -182,10 +182,12 @@ def begin(output: Path, source: dict[str, Any]) -> None:
 
 def note_of(output: Path) -> Path:
     """OUTPUT.json, which says what `output` was made from. Raises `UserError` where that is a file of another's."""
+    if output.is_dir():
+        raise UserError(f"output={output} is a folder; give a file in it")
     note = output.with_name(output.name + ".json")
     try:
         ours = "made_from" in json.loads(note.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         ours = True
     except (OSError, ValueError, TypeError):
         ours = False
@@ -195,9 +197,9 @@ def note_of(output: Path) -> Path:
 
 
 def settings_of(job: GenerateJob, trained: int) -> GenerationConfig:
+    context = trained if job.context is None else job.context
     return GenerationConfig(
-        job.max_new_tokens, job.temperature, job.top_p, job.top_k, job.seed, job.context or trained,
-        job.repetition_penalty, job.stop,
+        job.max_new_tokens, job.temperature, job.top_p, job.top_k, job.seed, context, job.repetition_penalty, job.stop
     )  # fmt: skip
 
 
