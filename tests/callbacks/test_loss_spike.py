@@ -134,6 +134,7 @@ def test_a_rewound_run_goes_past_the_batches_and_is_the_same_when_interrupted(go
     same(again.run_dir, whole.run_dir)
 
 
+@pytest.mark.slow
 def test_a_kill_right_after_the_decision_forgets_what_was_left_behind(go) -> None:
     rewind = f"{SPIKE}on_spike=rewind"
     assert go(rewind, name="whole").code == 0

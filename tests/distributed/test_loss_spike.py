@@ -38,7 +38,8 @@ def planted(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, int]:
     return folder, planted_pack(folder / "pack")
 
 
-@pytest.mark.parametrize("action", ["rewind", pytest.param("skip", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("action", ["rewind", "skip"])
 def test_two_ranks_name_the_document_and_an_interrupted_run_decides_the_same(
     planted: tuple[Path, int], action: str
 ) -> None:
@@ -56,7 +57,7 @@ def test_two_ranks_name_the_document_and_an_interrupted_run_decides_the_same(
     assert norms == pytest.approx(record["gradient_norm"], rel=1e-5)
     assert bool(read_rewinds(whole)) == (action == "rewind")
     ended = go(folder, f"{action}-stopped", action, *STOP, f"+callbacks.stop.step={STEP - 3}")
-    assert f"stopped at step {STEP - 3} of 32" in ended.output, ended.output
+    assert f"stopped the run at step {STEP - 3} of 32" in ended.output, ended.output
     ended = go(folder, f"{action}-stopped", action)
     assert ended.code == 0, ended.output
     assert losses(stopped) == losses(whole) and len(losses(whole)) == 32
