@@ -70,6 +70,7 @@ def test_an_earlier_checkpoint_has_its_own_figures_or_none(trained: Path, tmp_pa
     assert f"| counted up to | step {then['step']} |" in text
     assert f"| {float(then['data/epochs/code']):.4g} |" in text
     assert "evaluation.json of the run is of another checkpoint" in text
+    assert "then this export again with `overwrite=true`" in text
     for scored in read(trained / "evaluation.json")["domains"].values():
         assert f"| {scored['perplexity']:.4g} |" not in text
 

@@ -147,7 +147,7 @@ def test_the_model_card_says_what_the_run_knows(hf: Path) -> None:
         "| code | 75.0 % |",
         "as wanted",
         "| tokens | 640 |",
-        "not evaluated",
+        "Not evaluated",
         "version of torch",
     ):
         assert expected in card

@@ -128,7 +128,7 @@ def scores(run: Mapping[str, Any], digest: str, precision: str) -> str:
         lines += section(found)
         if (measured := made.get("precision") or "fp32") != precision:
             lines += ["", f"Measured in {measured}; *This export* says how far its {precision} is from the checkpoint."]
-    nothing = ["", "This checkpoint was not evaluated; `packtrain evaluate checkpoint=…` does it."]
+    nothing = ["", "Not evaluated: `packtrain evaluate checkpoint=…`, then this export again with `overwrite=true`."]
     return "\n".join(["## Scores", *(lines or nothing), *others])
 
 
