@@ -101,6 +101,24 @@ def test_papers_without_a_section_begin_after_their_abstract_or_are_dropped(tmp_
     assert gone.tallies["body"].dropped == {"no \\section": 1}
 
 
+def test_a_month_of_the_bulk_access_is_a_paper_a_member(tmp_path: Path) -> None:
+    paper = "\\documentclass{article}\\begin{document}\\section{One}" + "Words of the paper. " * 99 + "\\end{document}"
+    members = {
+        "0001/astro-ph0001001.gz": gzip.compress(paper.encode()),
+        "0001/0001.00002.gz": tar({"main.tex": paper.replace("One", "Two"), "../out.tex": "x"}),
+        "0001/0001.00003.pdf": b"%PDF-1.4",
+        "0001/0001.00004.gz": gzip.compress(paper.encode())[:60],
+    }
+    found = run(tmp_path, {"arXiv_src_0001_001.tar": tar(members)})
+    assert [(d.id, d.url, d.source) for d in found.documents] == [
+        (f"arXiv_src_0001_001.tar/0001/{name}", f"https://arxiv.org/abs/{identity}", "arXiv_src_0001_001.tar")
+        for name, identity in (("astro-ph0001001.gz", "astro-ph/0001001"), ("0001.00002.gz", "0001.00002"))
+    ]
+    places = {(skip["reason"], skip["file"].rpartition("/")[2]) for skip in found.skips.first}
+    assert ("name that leaves the archive", "0001.00002.gz") in places
+    assert ("PDF or PostScript, no LaTeX", "0001.00003.pdf") in places and len(places) >= 4
+
+
 def test_the_readme_of_the_archive_names_the_main_file(tmp_path: Path) -> None:
     files = {
         "main.tex": PAPER,

@@ -6,6 +6,7 @@ The paper stays LaTeX. Comments go while the files are put together, for an \\in
 from __future__ import annotations
 
 import re
+import tempfile
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -27,6 +28,8 @@ NAME = "arxiv"
 ARCHIVES = (".tar.gz", ".tgz", ".tar", ".gz", ".zip", ".tar.bz2", ".tar.xz", ".tex", ".ltx")
 IDENTITY = re.compile(r"(?:[a-z-]+(?:\.[A-Z]{2})?)?\d{4}[.]?\d{3,5}(?:v\d+)?")
 TOLD = re.compile(r"^\s*(\S+)\s+toplevelfile", re.MULTILINE)
+BULK = re.compile(r"arxiv_src_.*\.tar", re.IGNORECASE)  # as arXiv gives away whole months
+BULK_LIMITS = Limits(archive=16 << 30, files=200_000)
 READMES = ("00README.XXX", "00README", "00README.txt", "00README.yaml")
 
 
@@ -50,7 +53,23 @@ def inputs(path: Path, parameters: Parameters) -> list[Path]:
 
 
 def read(path: Path, name: str, parameters: Parameters, skips: Skips) -> Iterator[Document]:
-    """One paper: its main file with all it includes, without comments."""
+    """One paper, or those of a month: arXiv_src_1703_001.tar holds 1703/1703.09710.gz, a paper each."""
+    if not BULK.fullmatch(path.name):
+        yield from _paper(path, name, parameters, skips)
+        return
+    with tempfile.TemporaryDirectory() as scratch:
+        for member, content in files_in(path, lambda member: member.endswith((".gz", ".pdf")), skips, BULK_LIMITS):
+            eprint = Path(scratch) / member.rpartition("/")[2]
+            eprint.write_bytes(content)
+            skips.file = f"{name}/{member}"
+            for document in _paper(eprint, skips.file, parameters, skips):
+                yield replace(document, source=name)
+            skips.file = name
+            eprint.unlink()
+
+
+def _paper(path: Path, name: str, parameters: Parameters, skips: Skips) -> Iterator[Document]:
+    """The main file with all it includes, without comments."""
     limits = Limits(file=parameters.max_mib << 20)
     paper = IDENTITY.match(path.name)
     sources: dict[str, str] = {}
@@ -86,7 +105,8 @@ def read(path: Path, name: str, parameters: Parameters, skips: Skips) -> Iterato
         return skips.skip("no main file", 0, ", ".join(sorted(sources))[:150])
     missed: Counter[str] = Counter()
     text = assembled(sources, main, missed)
-    url = f"https://arxiv.org/abs/{paper[0]}" if paper else None
+    address = re.sub(r"^([a-z-]+(?:\.[A-Z]{2})?)(?=\d)", r"\1/", paper[0]) if paper else None  # astro-ph/0001001
+    url = f"https://arxiv.org/abs/{address}" if address else None
     metadata = {"main": main, "files": len(sources), "not_utf8": odd, "missed": dict(missed)}
     yield Document(name, text, NAME, name, url=url, metadata=metadata)
 
