@@ -262,7 +262,10 @@ def test_what_cannot_be_trained_is_one_line_with_the_remedy(tmp_path: Path, monk
     out = str(tmp_path / "out")
     for values, message in [
         ({"train": "lm"}, r"lmplz of KenLM is not on the PATH; build it as docs/domains/common_crawl\.md says"),
-        ({"train": "lm", "lm": {"lmplz": "/no/lmplz"}}, r"lmplz=/no/lmplz: no such program; build it"),
+        (
+            {"train": "lm", "lm": {"lmplz": "/no/lmplz"}},
+            r"lm.lmplz=/no/lmplz: no such program; build it.*or give lm.lmplz=PATH",
+        ),
         ({"train": "lm", "lm": {"order": 9}}, r"lm\.order=9: expected 2 to 6"),
         ({"train": "lm", "lm": {"memory": "much"}}, r"lm\.memory=much: expected a share or a size"),
         ({"train": "classifier"}, r"train=classifier needs others=DIR"),

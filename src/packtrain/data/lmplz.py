@@ -17,14 +17,14 @@ from packtrain.data.perplexity import TOKENIZER, token_lines
 from packtrain.errors import Failure, UserError
 from packtrain.tokenizer.tokenizer import Tokenizer
 
-REMEDY = "build it as docs/domains/common_crawl.md says (some minutes), or give lmplz=PATH"
+REMEDY = "build it as docs/domains/common_crawl.md says (some minutes), or give lm.lmplz=PATH"
 
 
 def find(lmplz: str | None) -> str:
     """The program, or a `UserError` that says how to get it."""
     found = shutil.which(lmplz or "lmplz")
     if found is None:
-        where = f"lmplz={lmplz}: no such program" if lmplz else "lmplz of KenLM is not on the PATH"
+        where = f"lm.lmplz={lmplz}: no such program" if lmplz else "lmplz of KenLM is not on the PATH"
         raise UserError(f"{where}; {REMEDY}")
     return found
 
