@@ -7,6 +7,7 @@ import gzip
 import io
 import re
 import tarfile
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -24,7 +25,7 @@ PAPER = (
 MADE = f"\\section{{One}}\nIn $\\mathbb{{R}}$. {PROSE.strip()}\n"
 
 
-def tar(files: dict[str, str | bytes]) -> bytes:
+def tar(files: Mapping[str, str | bytes]) -> bytes:
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w:gz") as archive:
         for name, content in files.items():
@@ -103,7 +104,7 @@ def test_papers_without_a_section_begin_after_their_abstract_or_are_dropped(tmp_
 
 def test_a_month_of_the_bulk_access_is_a_paper_a_member(tmp_path: Path) -> None:
     paper = "\\documentclass{article}\\begin{document}\\section{One}" + "Words of the paper. " * 99 + "\\end{document}"
-    members: dict[str, str | bytes] = {
+    members = {
         "0001/astro-ph0001001.gz": gzip.compress(paper.encode()),
         "0001/0001.00002.gz": tar({"main.tex": paper.replace("One", "Two"), "../out.tex": "x"}),
         "0001/0001.00003.pdf": b"%PDF-1.4",
