@@ -53,6 +53,8 @@ def _run(job: EvaluateJob, world: World, answerer: Callable[[Ready], Answerer] |
     )
     identities = {task.key: identity_of(task, made) for task in tasks}
     done = {key: found for key, found in before.items() if identities.get(key, found["identity"]) == found["identity"]}
+    if job.overwrite:
+        done = {key: found for key, found in done.items() if key not in identities}
     left = [task for task in tasks if task.key not in done]
     if left:
         model = answerer(ready) if answerer else asked_model(job, ready)
@@ -128,16 +130,22 @@ def default_output(checkpoint: str) -> Path:
 
 
 def earlier(output: Path, made: Made, overwrite: bool) -> dict[str, Any]:
-    """The tasks that `output` holds of the same model. Raises `UserError` where it holds another's."""
-    if overwrite:
-        return {}
-    found = results.read(output)
-    if found and found["made_from"] != made:
+    """The tasks that `output` holds of the same model. Raises `UserError` where it holds something else, which only
+    `overwrite` takes away."""
+    if output.is_dir():
+        raise UserError(f"output={output} is a folder; give the file's name too, such as {output / 'tasks.json'}")
+    try:
+        found = results.read(output)
+    except UserError:
+        if not overwrite:
+            raise
+        found = None
+    if found and found["made_from"] != made and not overwrite:
         other = ", ".join(key for key in made if found["made_from"].get(key) != made[key])
         raise UserError(
             f"{output} holds results of another model ({other} differ); give another output=, or overwrite=true"
         )
-    return found["tasks"] if found else {}
+    return found["tasks"] if found and found["made_from"] == made else {}
 
 
 def notes(tasks: dict[str, Any]) -> str:

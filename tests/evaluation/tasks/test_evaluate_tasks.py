@@ -74,6 +74,19 @@ def test_done_tasks_are_not_asked_again_and_others_are_added(made: Path, tmp_pat
     assert third["tasks"]["openbookqa"]["shots"] == 2
 
 
+def test_overwrite_asks_the_named_tasks_again_and_keeps_the_others(
+    made: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "out.json"
+    assert evaluate(made, "tasks=[openbookqa,arc_easy]", f"output={path}", "limit=4") == 0
+    first = json.loads(path.read_text())["tasks"]
+    assert evaluate(made, "tasks=arc_easy", f"output={path}", "limit=4", "overwrite=true") == 0
+    assert "1 batches" in capsys.readouterr().err
+    assert json.loads(path.read_text())["tasks"] == first
+    assert evaluate(made, "tasks=arc_easy", f"output={tmp_path}", "overwrite=true") == 2
+    assert "is a folder" in capsys.readouterr().err and list(tmp_path.iterdir()) == [path]
+
+
 def test_an_interrupted_evaluation_goes_on_where_it_stopped_and_ends_the_same(
     made: Path, tmp_path: Path, monkeypatch: Any
 ) -> None:

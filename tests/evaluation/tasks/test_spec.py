@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -12,10 +13,10 @@ import pytest
 import yaml
 
 from packtrain.errors import UserError
-from packtrain.evaluation.tasks.data import load_data
+from packtrain.evaluation.tasks.data import canonical, load_data
 from packtrain.evaluation.tasks.runner import Prepared, prepare
 from packtrain.evaluation.tasks.scoring import Surroundings, make
-from packtrain.evaluation.tasks.spec import MODELS, TaskSpec, conf_tasks, load, load_file
+from packtrain.evaluation.tasks.spec import MODELS, Source, TaskSpec, conf_tasks, load, load_file
 from packtrain.evaluation.tasks.template import Absent, fill
 from tests.evaluation.tasks.oracles import Oracle, ask
 
@@ -116,3 +117,17 @@ def test_a_template_shows_and_does_nothing_else() -> None:
 def test_a_spec_needs_an_answer_for_examples() -> None:
     with pytest.raises(UserError, match="needs `answer`"):
         TaskSpec("choice", load(["piqa"])["piqa"].sources, "{question}", "acc", shots=(5,))
+
+
+@pytest.mark.parametrize(
+    ("row", "words"),
+    [
+        ({"choices": ["a", "b"], "gold": 0.9}, "gold=0.9 is none of the 2 choices"),
+        ({"choices": ["a", None], "gold": 0}, "choice 1 (from 0) is empty"),
+        ({"choices": [" ", "b"], "gold": 1}, "choice 0 (from 0) is empty"),
+    ],
+)
+def test_a_row_that_would_be_scored_wrongly_is_malformed(row: dict[str, Any], words: str) -> None:
+    with pytest.raises(UserError, match=re.escape(words)):
+        canonical(row, Source("x.jsonl"), "x.jsonl:3")
+    assert canonical({"choices": ["a", 3], "gold": 1.0}, Source("x.jsonl"), "x.jsonl:4")["gold"] == 1

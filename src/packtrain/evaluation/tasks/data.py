@@ -164,6 +164,9 @@ def canonical(raw: Mapping[str, Any], source: Source, place: str) -> Row:
     if "choices" in row and "gold" in row:
         if not isinstance(row["choices"], list) or len(row["choices"]) < 2:
             raise UserError(f"{place}: 'choices' is no list of two or more; mend or remove the row")
+        empty = [number for number, choice in enumerate(row["choices"]) if choice is None or not str(choice).strip()]
+        if empty:  # of no tokens, so likelier than any other
+            raise UserError(f"{place}: choice {empty[0]} (from 0) is empty; mend or remove the row")
         row["gold"] = gold_of(row["gold"], row.get("labels"), len(row["choices"]), place)
     return row
 
@@ -186,7 +189,9 @@ def gold_of(value: Any, labels: Any, choices: int, place: str) -> int:
         return words.index(str(value))
     try:
         number = int(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
+        number = -1
+    if isinstance(value, float) and value != number:
         number = -1
     if not 0 <= number < choices:
         raise UserError(f"{place}: gold={value!r} is none of the {choices} choices; mend or remove the row")
