@@ -140,6 +140,8 @@ def test_a_users_file_and_overrides_of_a_task_reach_it(made: Path, tmp_path: Pat
         (["tasks=piqa"], "task piqa: no commonsense/piqa.test.jsonl or piqa/valid.jsonl below"),
         (["tasks=openbookqa", "tasks.openbookqa.shots=[31]"], "but there are 30 examples"),
         (["task_file=[nowhere.yaml]"], "task_file=nowhere.yaml: No such file"),
+        (["tasks=arc_easy", "tasks.arc_easy.metric=acc_norm"], "metric=acc_norm: scoring 'choice' gives acc, acc_char"),
+        (["tasks=arc_easy", "tasks.arc_easy.metric=acc_answer"], "it needs options.unconditional"),
         (["tasks=openbookqa", "limit=0"], "limit=0: expected at least 1"),
     ],
 )

@@ -15,7 +15,8 @@ from typing import Any
 
 from packtrain.errors import UserError
 from packtrain.evaluation.tasks.requests import Answer, Item, Likelihood, Request, Scored
-from packtrain.evaluation.tasks.scoring import Figure, Kept, Scoring, mean
+from packtrain.evaluation.tasks.scoring import Figure, Kept, Scoring, Surroundings, mean
+from packtrain.evaluation.tasks.spec import TaskSpec
 from packtrain.evaluation.tasks.template import Absent, fill
 
 WAYS: dict[str, Callable[[Kept], list[float]]] = {
@@ -48,6 +49,17 @@ class Choice(Scoring):
     Options = Options
     needs = ("choices", "gold")
 
+    def __init__(self, name: str, spec: TaskSpec, around: Surroundings) -> None:
+        super().__init__(name, spec, around)
+        offered = self._ways()
+        if spec.metric not in offered:  # said now, not when every item is asked
+            missing = "; it needs options.unconditional" if spec.metric in WAYS else ""
+            raise UserError(f"tasks.{name}.metric={spec.metric}: scoring 'choice' gives {', '.join(offered)}{missing}")
+
+    def _ways(self) -> dict[str, Callable[[Kept], list[float]]]:
+        plain = self.options.unconditional is None
+        return {name: way for name, way in WAYS.items() if name != "acc_answer" or not plain}
+
     def requests(self, item: Item) -> Sequence[Request]:
         options: Options = self.options
         rows = [item.row | {"prompt": item.context} | more for more in choices_of(item.row)]
@@ -79,12 +91,9 @@ class Choice(Scoring):
         return kept
 
     def figures(self, items: Sequence[Kept]) -> dict[str, Figure]:
-        ways = {
-            name: way for name, way in WAYS.items() if name != "acc_answer" or self.options.unconditional is not None
-        }
-        found = {name: mean(is_right(way, kept) for kept in items) for name, way in ways.items()}
-        main = WAYS.get(self.spec.metric)
-        if self.options.by and main is not None:
+        found = {name: mean(is_right(way, kept) for kept in items) for name, way in self._ways().items()}
+        main = WAYS[self.spec.metric]
+        if self.options.by:
             parts: dict[str, list[str]] = dict(self.options.groups)
             parts |= {value: [value] for value in sorted({kept["by"] for kept in items})}
             for name, values in parts.items():
