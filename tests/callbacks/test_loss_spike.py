@@ -11,8 +11,9 @@ import torch
 from safetensors.torch import load_file
 
 from packtrain.callbacks.spike_detector import Detector
-from packtrain.callbacks.spike_record import by_layer
+from packtrain.callbacks.spike_record import by_layer, write_record
 from packtrain.cli import main
+from packtrain.jobs.spike import recorded
 from packtrain.model.llama import Llama
 from packtrain.training.events import read_events
 from packtrain.training.rewind import Rewind, batch_of, read_rewinds, write_rewind
@@ -21,7 +22,7 @@ from tests.training.test_run import STOP, rows
 
 SPIKE = "callbacks.loss_spike."
 COMMON = (
-    f"{SPIKE}window=5", f"+{SPIKE}least=4", f"{SPIKE}threshold=3.5", f"{SPIKE}rewind_steps=8",
+    f"{SPIKE}window=5", f"{SPIKE}least=4", f"{SPIKE}threshold=3.5", f"{SPIKE}rewind_steps=8",
     f"{SPIKE}skip_batches=12",
     "data.tokens=8192", "optim.learning_rate=0.01", "~callbacks.domain_loss",
 )  # fmt: skip
@@ -124,7 +125,8 @@ def test_a_rewound_run_goes_past_the_batches_and_is_the_same_when_interrupted(go
     assert first == Rewind(STEP, 15, 27) and "continues after step 15" in whole.out
     table = rows(whole.run_dir)
     assert [int(row["step"]) for row in table] == list(range(1, 33)), "each step stands once"
-    assert float(table[-1]["spikes/rewinds"]) == len(read_rewinds(whole.run_dir))
+    assert float(table[-1]["spikes/rewinds"]) == len(read_rewinds(whole.run_dir)) <= float(table[-1]["spikes/found"])
+    assert (whole.run_dir / "checkpoints/step-00000020").exists()  # saved before the spike, and again after it
     ledger = json.loads((whole.run_dir / "ledger.json").read_text())
     assert sum(entry["realised_tokens"] for entry in ledger["domains"].values()) == 8192
     assert go(rewind, STOP % (STEP - 2)).code == 130  # between the checkpoint and the spike
@@ -132,6 +134,15 @@ def test_a_rewound_run_goes_past_the_batches_and_is_the_same_when_interrupted(go
     again = go(rewind)
     assert again.code == 0, again.err
     same(again.run_dir, whole.run_dir)
+
+
+def test_a_step_that_spikes_again_after_a_rewind_keeps_the_earlier_record(tmp_path: Path) -> None:
+    for batch in (119, 119, 300):  # the second: a run that was killed comes to the same decision
+        write_record(tmp_path, {"step": 120, "batch": batch, "kind": "loss", "why": "", "action": ""})
+    assert [path.name for path in sorted((tmp_path / "spikes").iterdir())] == [
+        "step-00000120-batch-119.json", "step-00000120.json"
+    ]  # fmt: skip
+    assert [entry["batch"] for entry in recorded(tmp_path)] == [119, 300]
 
 
 @pytest.mark.slow
@@ -150,7 +161,7 @@ def test_stop_ends_the_run_with_one_line(go) -> None:
     outcome = go(f"{SPIKE}on_spike=stop")
     said = [line for line in outcome.err.splitlines() if not line.startswith("train step")]
     assert outcome.code == 1 and len(said) == 1 and f"at step {STEP}: stopped, as on_spike=stop asks" in said[0]
-    assert f"step-{STEP:08d}.json says what the batch held" in said[0]
+    assert f"step-{STEP:08d}.json says what the batch held; the same command with on_spike=skip" in said[0]
 
 
 @pytest.mark.parametrize("choice", ["stop", "skip"])
@@ -185,7 +196,7 @@ def test_a_model_that_is_at_fault_itself_is_not_skipped_for_ever(go) -> None:
     [
         ("on_spike=skp", "did you mean 'skip'"),
         ("on_nonfinite=log", "would be the end of the weights; give skip, rewind or stop"),
-        ("window=3", "expected 2 ≤ least ≤ window"),
+        ("window=3", "expected 2 ≤ least ≤ window and threshold > 0, not least=4, window=3"),
         ("skip_batches=0", "skip_batches and limit at least 1"),
     ],
 )

@@ -114,6 +114,16 @@ def test_a_gpu_that_the_table_does_not_know_has_no_utilisation(train, monkeypatc
     assert summary["mfu"] is None and summary["hfu"] is None and summary["tokens_per_second"] > 0
 
 
+def test_a_share_above_one_is_neither_logged_nor_shown(train, monkeypatch: pytest.MonkeyPatch) -> None:
+    low = peak.Peak(1e3, "measured")
+    monkeypatch.setattr("packtrain.callbacks.throughput.find_peak", lambda device, dtype: low)
+    outcome = train()
+    assert not [column for column in rows(outcome.run_dir)[0] if column.split("/")[-1] in ("mfu", "hfu")]
+    summary = json.loads((outcome.run_dir / "summary.json").read_text())
+    assert summary["mfu"] is None and summary["hfu"] is None and summary["peak_flops"] == 1e3
+    assert "MFU unknown (faster than the peak" in outcome.out and "MFU" not in outcome.err
+
+
 def test_totals_are_merged_written_whole_and_a_broken_file_is_none(tmp_path: Path) -> None:
     update_totals(tmp_path, joules=5.0)
     update_totals(tmp_path, starts=1)

@@ -16,7 +16,7 @@ from tests.distributed.launch import Ended, train
 
 SPIKE = "callbacks.loss_spike."
 COMMON = (
-    f"{SPIKE}window=5", f"+{SPIKE}least=4", f"{SPIKE}threshold=3.5", f"{SPIKE}rewind_steps=8",
+    f"{SPIKE}window=5", f"{SPIKE}least=4", f"{SPIKE}threshold=3.5", f"{SPIKE}rewind_steps=8",
     f"{SPIKE}skip_batches=12",
     "data.tokens=8192", "optim.learning_rate=0.01", "callbacks.domain_loss.interval_tokens=8192",
 )  # fmt: skip

@@ -39,6 +39,9 @@ class Checkpointing(Checkpoint):
         self.saved_step = -1
         self.reach: int | None = None  # steps that a rewind may go back: what it needs is kept
 
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.saved_step = -1  # after a rewind the same steps come again, and their checkpoints are to be made again
+
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:

@@ -69,18 +69,20 @@ class LossSpike(Meter):
             if value not in get_args(Action) and not (key == "on_nonfinite" and value is None):
                 raise UserError(f"{name}.{key}={value}{did_you_mean(str(value), get_args(Action))}")
         if not 2 <= least <= window or not threshold > 0:
-            raise UserError(f"{name}: expected 2 ≤ least ≤ window and a positive threshold")
+            raise UserError(
+                f"{name}: expected 2 ≤ least ≤ window and threshold > 0, not least={least}, window={window}, "
+                f"threshold={threshold}: {name}.least={max(2, min(least, window))} goes with that window"
+            )
         if rewind_steps < 0 or skip_batches < 1 or limit < 1 or records < 0:
             raise UserError(f"{name}: rewind_steps and records are at least 0, skip_batches and limit at least 1")
         if on_nonfinite == "log":
-            raise UserError(
-                f"{name}.on_nonfinite=log: such an update would be the end of the weights; give skip, rewind or stop"
-            )
+            end = "such an update would be the end of the weights"
+            raise UserError(f"{name}.on_nonfinite=log: {end}; give skip, rewind or stop")
         self.on_spike: Action = on_spike
         self.on_nonfinite: Action = on_nonfinite or ("stop" if on_spike == "log" else on_spike)
         self.rewind_steps, self.skip_batches, self.limit, self.records = rewind_steps, skip_batches, limit, records
         self.detector = Detector(window, threshold, least)
-        self.found = 0
+        self.found = 0  # but those that the run went back from: its checkpoint knows nothing of them
         self.skips = 0
         self.skipped: list[int] = []  # of them the steps within the last window
         self.latest = 0  # the last step out of line
@@ -161,7 +163,8 @@ class LossSpike(Meter):
             self._module.fail(step, loss, norm, f"{path} says what the batch held. " if path else "")
         if action == "stop":
             self._leave(
-                f"{verdict.why} at step {step}: stopped, as on_spike=stop asks; {path} says what the batch held"
+                f"{verdict.why} at step {step}: stopped, as on_spike=stop asks; {path} says what the batch held; "
+                "the same command with on_spike=skip or rewind goes on from the last checkpoint"
             )
         if action == "skip":
             window = self.detector.losses.maxlen or 0
@@ -225,7 +228,7 @@ class LossSpike(Meter):
 
     def _counts(self) -> dict[str, int]:
         rewinds = read_rewinds(self._run_dir) if self._module.run_dir else ()
-        return {"found": self.found, "skipped": self.skips, "rewinds": len(rewinds)}
+        return {"found": self.found + len(rewinds), "skipped": self.skips, "rewinds": len(rewinds)}
 
     def summarise(self, module: Any) -> dict[str, Any]:
         return {"spikes": self._counts()}

@@ -28,7 +28,10 @@ def record_path(run_dir: str | Path, step: int) -> Path:
 
 def read_record(run_dir: str | Path, step: int) -> dict[str, Any] | None:
     """None where there is none. Raises `UserError` where it is damaged."""
-    path = record_path(run_dir, step)
+    return read_file(record_path(run_dir, step))
+
+
+def read_file(path: Path) -> dict[str, Any] | None:
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
         return found if isinstance(found, dict) else None
@@ -39,9 +42,16 @@ def read_record(run_dir: str | Path, step: int) -> dict[str, Any] | None:
 
 
 def write_record(run_dir: str | Path, record: dict[str, Any]) -> Path:
-    """By rename; a number that JSON has not is written as a word."""
+    """By rename; a number that JSON has not is written as a word. What was recorded of the same step before a rewind,
+    which read another batch, stays as step-00000120-batch-119.json."""
     path = record_path(run_dir, record["step"])
     path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        before = (read_record(run_dir, record["step"]) or record).get("batch")
+    except UserError:
+        before = record["batch"]  # damaged: replaced
+    if before != record["batch"]:
+        path.replace(path.with_name(f"{path.stem}-batch-{before}.json"))
     temporary = path.with_suffix(".tmp")
     temporary.write_text(json.dumps(plain(record), indent=1, ensure_ascii=False, allow_nan=False) + "\n", "utf-8")
     temporary.replace(path)

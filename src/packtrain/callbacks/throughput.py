@@ -29,7 +29,8 @@ class Throughput(Meter):
     """Tokens/s over all ranks and per device, and seconds a step by phase.
 
     MFU = tokens/s × FLOPs per token (6N + attention) / peak FLOP/s; HFU the same with the FLOPs that are really
-    executed, recomputation included. Without a known peak neither is logged and one line says so.
+    executed, recomputation included. Without a known peak neither is logged and one line says so; nor is either where
+    one would exceed 1, as the peak that was measured on a busy CPU is too low.
     Goodput = seconds of forward, backward and optimiser of the steps that the run still has, over all seconds since it
     was first started: what a kill or a rewind undid, and the time until the restart, are no goodput.
     """
@@ -110,10 +111,13 @@ class Throughput(Meter):
             return {"mfu": None, "hfu": None}
         config, length, peak = module.model.config, module.steps.sequence_length, self.peak.flops * self._size
         executed = hardware_flops(config, length, module.model.engine.recompute).total
-        return {
+        found = {
             "mfu": mfu(tokens, seconds, flops_per_token(config, length, CONVENTION), peak),
             "hfu": mfu(tokens, seconds, executed, peak),
         }
+        if any(share is not None and share > 1 for share in found.values()):  # then the peak was measured too low
+            return {"mfu": None, "hfu": None}
+        return found
 
     def _left(self, now: float, step: int, total: int) -> float | None:
         """Pauses included; the first step of a process, which may compile, left out."""

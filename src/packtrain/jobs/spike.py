@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from packtrain import settings
-from packtrain.callbacks.spike_record import plain, read_record
+from packtrain.callbacks.spike_record import plain, read_file, read_record
 from packtrain.data.config import DataConfig
 from packtrain.data.manifest import load_manifest
 from packtrain.data.origins import Origin, Provenance, reader
@@ -56,7 +56,7 @@ def recorded(folder: Path) -> list[dict[str, Any]]:
     """What the run noted of every spike, without its sequences."""
     found = []
     for path in sorted((folder / SPIKES).glob("step-*.json")):
-        record = read_record(folder, int(path.stem.removeprefix("step-"))) or {}
+        record = read_file(path) or {}
         found.append({key: value for key, value in record.items() if key not in ("sequences", "gradient_norms")})
     return found
 
@@ -115,8 +115,8 @@ def _shown(origin: Origin, loss: Any, provenance: Provenance, read: Any, job: Sp
 def as_list(folder: Path, found: list[dict[str, Any]]) -> str:
     if not found:
         return f"{folder}: no loss spike was recorded"
-    rows = [(str(entry["step"]), entry["kind"], entry["why"], entry["action"]) for entry in found]
-    return text_table(("step", "kind", "why", "what was done"), rows, left=(1, 2, 3))
+    rows = [tuple(str(entry.get(key, "")) for key in ("step", "batch", "kind", "why", "action")) for entry in found]
+    return text_table(("step", "batch", "kind", "why", "what was done"), rows, left=(2, 3, 4))
 
 
 def as_text(found: dict[str, Any]) -> str:
