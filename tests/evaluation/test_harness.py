@@ -130,7 +130,15 @@ def test_a_folder_of_lm_eval_s_own_task_files(made: Path, tmp_path: Path) -> Non
     )
     output = tmp_path / "out.json"
     wanted = (f"harness_path={tmp_path}", "harness=lm_eval", f"output={output}")
-    assert evaluate(made, "harness_tasks=[mine]", *wanted) == 0
+    spooled = tmp_path / f"{output.name}.part" / "piqa.0.jsonl"
+    spooled.parent.mkdir()
+    spooled.write_text("a native evaluation that was interrupted")
+    assert evaluate(made, "harness_tasks=[mine]", *wanted, "limit=1", "overwrite=true") == 0
+    assert len(json.loads(output.read_text())["tasks"]["mine"]["items"]) == 1
+    assert spooled.is_file() and list(spooled.parent.iterdir()) == [spooled]
+    spooled.unlink()
+    assert evaluate(made, "harness_tasks=[mine]", *wanted, "overwrite=true") == 0
+    assert not spooled.parent.exists()
     assert json.loads(output.read_text())["tasks"]["mine"]["n"] == 20
 
 

@@ -136,9 +136,10 @@ def _row(task: Prepared, requests: Sequence[Request], row: dict[str, Any]) -> di
     raise UserError(f"task {task.key}: lm-eval's task files cannot say it; leave harness=lm_eval out")
 
 
-def run(model: LM, names: Sequence[str], folders: Sequence[Path]) -> dict[str, Any]:
+def run(model: LM, names: Sequence[str], folders: Sequence[Path], limit: int | None = None) -> dict[str, Any]:
     """lm-eval's own `simple_evaluate` on the tasks in `folders`, without network: its results, samples included.
 
+    limit: the first so many items of each task, which is lm-eval's own way.
     Raises `UserError` for a name that no YAML in the folders has.
     """
     with offline():
@@ -151,6 +152,7 @@ def run(model: LM, names: Sequence[str], folders: Sequence[Path]) -> dict[str, A
             model,
             tasks=list(names),
             task_manager=manager,
+            limit=limit,
             bootstrap_iters=1000,  # a mean's error is worked out, not drawn; 0 would leave it out
             log_samples=True,
             verbosity="ERROR",

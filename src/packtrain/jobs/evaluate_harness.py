@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.metadata
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +47,7 @@ def run(job: EvaluateJob) -> None:
         names |= {name: name for name in job.harness_tasks}
         model = ModelAnswerer(ready.decoder(), ready.tokenizer, length(job, ready), job.batch_tokens, job.seed)
         folders = [folder] * bool(tasks) + [Path(path) for path in (job.harness_path,) if path]
-        found = harness.run(harness.HarnessModel(model), list(names), folders)
+        found = harness.run(harness.HarnessModel(model), list(names), folders, job.limit)
         record = {
             "checkpoint": job.checkpoint,
             "made_from": made_from(job, ready) | {"lm_eval": importlib.metadata.version("lm_eval")},
@@ -54,7 +55,9 @@ def run(job: EvaluateJob) -> None:
         }
         results.write(output, record)
     finally:
-        discard(part_of(output))
+        discard(folder)
+        with suppress(OSError):  # not empty: what a native evaluation with this output= has done and will go on with
+            part_of(output).rmdir()
     rows = [
         (key, name, str(task["n"]), results.shown(figure["value"], 1, 4), results.shown(figure["stderr"], 1, 4))
         for key, task in record["tasks"].items()
