@@ -131,3 +131,9 @@ def test_a_row_that_would_be_scored_wrongly_is_malformed(row: dict[str, Any], wo
     with pytest.raises(UserError, match=re.escape(words)):
         canonical(row, Source("x.jsonl"), "x.jsonl:3")
     assert canonical({"choices": ["a", 3], "gold": 1.0}, Source("x.jsonl"), "x.jsonl:4")["gold"] == 1
+
+
+def test_a_field_that_examples_must_share_is_one_that_the_rows_have(own: Callable[..., Prepared]) -> None:
+    rows = [{"question": "q", "choices": ["a", "b"], "gold": 0} for _ in range(3)]
+    with pytest.raises(UserError, match=r"rows\.jsonl:1: has no 'subjct', which the task's `same` names"):
+        own(rows, same="subjct", shots=(1,))

@@ -46,8 +46,14 @@ def items(
 
 
 def kind(spec: TaskSpec, row: Row) -> str:
-    """What an item and its examples have in common."""
-    return str(row.get(spec.same, "")) if spec.same else ""
+    """What an item and its examples have in common. Raises `UserError` for a row without the field."""
+    if not spec.same:
+        return ""
+    if spec.same not in row:  # else all were of one kind: examples of any other
+        raise UserError(
+            f"{row.get('_place', 'a row')}: has no '{spec.same}', which the task's `same` names; mend either"
+        )
+    return str(row[spec.same])
 
 
 def worded(example: Row, spec: TaskSpec) -> str:
