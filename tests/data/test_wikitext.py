@@ -23,6 +23,10 @@ CASES = {
     ),
     "chemistry": ("{{Carbon}}<sub>''n''</sub>{{Hydrogen}}<sub>2''n''+2</sub>, {{chem|C|2|H|6}}", "CnH2n+2, C2H6"),
     "French dates and centuries": ("né le {{date|3|mai|1901}} au {{s-|XX|e}}", "né le 3 mai 1901 au XXe siècle"),
+    "centuries and measures of Catalan, Portuguese and Italian": (
+        "des del {{segle|XIII|s}}, no {{séc|XX}}, di {{TA|892 km²}}",
+        "des del segle XIII, no século XX, di 892 km²",
+    ),
     "references": ('a<ref name="x">[http://y z]</ref>b<ref name=x/>c<REF>d</REF>e', "abce"),
     "comments": ("a<!-- b -->c<!-- never closed", "ac"),
     "formulas are kept as LaTeX": ("<math>\\frac{{a}}{b}</math> holds", "$\\frac{{a}}{b}$ holds"),

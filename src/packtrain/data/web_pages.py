@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 from packtrain.data import files, http_message
 from packtrain.data.documents import SUFFIXES, Document, read_file
+from packtrain.data.main_content import keep_prose
 from packtrain.data.step import Skips
 from packtrain.data.warc import Record, records
 from packtrain.errors import Failure
@@ -144,6 +145,8 @@ def html_text(page: str, extract: Extract = "main") -> str:
 
     page = page.replace("\0", "")
     tree = HTMLTree.parse(page)
+    if extract == "main":
+        keep_prose(tree, len(page))
     text = extract_plain_text(tree, main_content=extract == "main", alt_texts=False, list_bullets=False)
     lines = (" ".join(line.split()) for line in text.split("\n"))
     code = _indented(tree)
@@ -152,6 +155,6 @@ def html_text(page: str, extract: Extract = "main") -> str:
 
 def _indented(tree: Any) -> dict[str, str]:
     """The lines of <pre> that begin with blanks, as they stand there, by what is left of them without."""
-    parts = tree.body.get_elements_by_tag_name("pre") if tree.body else ()
+    parts = tree.body.get_elements_by_tag_name("pre")[:] if tree.body else ()
     lines = (line.rstrip() for part in parts for line in part.text.split("\n"))
     return {" ".join(line.split()): line for line in lines if line[:1].isspace()}

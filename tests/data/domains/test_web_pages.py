@@ -89,6 +89,23 @@ def test_the_main_content_is_without_menus_and_scripts() -> None:
     assert html_text("") == "" and html_text("\0<b>x\0") == "x"
 
 
+def test_the_main_content_keeps_lists_of_prose_and_code_in_figures() -> None:
+    items = "<li><a href='/x'>Wrapper</a> (a library of topic models)</li><li>A scraper of reviews</li>"
+    menu = "<ul><li><a href='/'>Home</a></li><li><a href='/y'>Contact</a></li></ul>"
+    code = "<figure><pre>def hum():\n    return 1</pre></figure>"
+    text = html_text(f"<main>{menu}<p>{PROSE * 3}</p><ul>{items}</ul>{code}<ul><li>And a second list</li></ul></main>")
+    lines = [
+        "Wrapper (a library of topic models)",
+        "A scraper of reviews",
+        "def hum():",
+        "    return 1",
+        "And a second list",
+    ]
+    assert text.split("\n")[1:] == lines
+    for nested in ("<ul><li>a", "<ul><li>a</ul>", "<figure><pre>x</pre></figure>"):
+        html_text(nested * 500)  # without end, and yet quick
+
+
 def test_c4_from_wet_and_from_json_lines_gives_the_same_texts(tmp_path: Path) -> None:
     texts = ["\n".join([text, "Menu without an end", "Click here."]) for text in pages(range(5))]
     (tmp_path / "w").mkdir()

@@ -20,7 +20,7 @@ FIRST = words(
     """
     nowrap nobr nobold noitalics small smaller big larger large abbr sup sub nihongo nihongo2 quote cquote
     blockquote quotation zitat cita citação citat цитата var mvar math em strong kbd sc smallcaps linktext
-    vanchor ill tq gloss langue j
+    vanchor ill tq gloss langue j ta
     """
 ) | {"visible anchor", "interlanguage link", "не переведено", "citation bloc", '"'}
 SECOND = frozenset(["lang", "мова", "език", "color", "colour"])
@@ -31,7 +31,8 @@ CHEMICAL = frozenset(["chem", "chem2", "chemf"])  # {{chem|C|2|H|6}} → C2H6
 JOINED = MEASURES | set(DATES)
 CENTURY = frozenset(["s", "s-", "siècle", "-s", "-s-", "sp", "sp-"])  # French: {{s|XX|e}}
 ORDINAL = re.compile(r"(?:\d+|[ivxlcdm]+)(?:er|re|e|ère|ème|eme|nd|de)(?: siècle)?$")
-OTHERS = CENTURY | {"circa", "c.", "ca", "frac", "sfrac", "as of"}
+CENTURIES = {"segle": "segle", "séc": "século"}  # Catalan and Portuguese: {{segle|XIII}}
+OTHERS = CENTURY | CENTURIES.keys() | {"circa", "c.", "ca", "frac", "sfrac", "as of"}
 FIXED = {"–": "–", "ndash": "–", "snd": " – ", "spaced ndash": " – ", "mdash": "—", "'": "'", "!": "|", "·": " · ",
          "•": " • ", "dot": " · ", "nbsp": " ", "spaces": " ", "0": "", "pipe": "|", "=": "=", "c.": "c. ",
          "circa": "c. ", "ca": "c. ", "&": "&", "carbon": "C", "hydrogen": "H", "oxygen": "O",
@@ -81,6 +82,8 @@ def _in_sentence(span: str, depth: int = 0) -> str:
         return " ".join(values[:2] if name in MEASURES else values[:3])
     if name in CENTURY:
         return f"{values[0]}{values[1] if len(values) > 1 else 'e'} siècle"
+    if name in CENTURIES:
+        return f"{CENTURIES[name]} {values[0]}"
     if name in ("frac", "sfrac"):
         return "/".join(values[:2]) if len(values) < 3 else f"{values[0]} {values[1]}/{values[2]}"
     if name in ("circa", "c.", "ca"):
