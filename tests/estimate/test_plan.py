@@ -136,6 +136,8 @@ def test_a_plan_answers_within_a_second_and_a_half_without_torch() -> None:
         ("cluster.price_per_gpu_hour=inf", "expected a positive number, or null"),
         ("cluster.pue=0.9", "cluster.pue=0.9: expected at least 1"),
         ("cluster.pue=nan", "expected at least 1"),
+        ("cluster.pue=inf", "expected at least 1"),
+        ("cluster.kg_co2_per_kwh=inf", "expected 0 or more"),
         ("cluster.gpu=v100", "not in the hardware table, and its figures are not guessed"),
         ("cluster.region=ATLANTIS", "cluster.region=ATLANTIS is not in codecarbon's table"),
         ("parallel.tensor=3", "does not divide the 1 GPUs of the cluster"),

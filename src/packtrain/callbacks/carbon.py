@@ -44,9 +44,9 @@ class Carbon(Meter):
         nvml: Any = None,
         powercap: str = str(POWERCAP),
     ) -> None:
-        if not pue >= 1:
+        if not 1 <= pue < float("inf"):
             raise UserError(f"pue={pue}: a facility uses at least what its computers use; give 1 or more")
-        if not kg_co2_per_kwh >= 0 or (power_watts is not None and not power_watts > 0):
+        if not 0 <= kg_co2_per_kwh < float("inf") or (power_watts is not None and not 0 < power_watts < float("inf")):
             raise UserError("callbacks.carbon: kg_co2_per_kwh and power_watts must be positive")
         self.pue, self.power_watts, self.region = pue, power_watts, region
         self.kg_co2_per_kwh = kg_co2_per_kwh if region is None else grid_intensity(region)

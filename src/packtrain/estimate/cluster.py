@@ -31,9 +31,9 @@ class ClusterConfig:
         for name in ("nodes", "gpus_per_node"):
             if getattr(self, name) < 1:
                 raise UserError(f"cluster.{name}={getattr(self, name)}: expected at least 1")
-        if not self.pue >= 1:
+        if not 1 <= self.pue < float("inf"):
             raise UserError(f"cluster.pue={self.pue}: expected at least 1, a facility uses no less than its computers")
-        if not self.kg_co2_per_kwh >= 0:
+        if not 0 <= self.kg_co2_per_kwh < float("inf"):
             raise UserError(f"cluster.kg_co2_per_kwh={self.kg_co2_per_kwh}: expected 0 or more")
         for name in ("power_watts", "price_per_gpu_hour", "network_gb_per_second"):
             value = getattr(self, name)
