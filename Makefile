@@ -38,6 +38,7 @@ test: install ## every test that needs no GPU, except the slow ones
 # llama.cpp is compiled once, in some eight minutes; pip keeps the wheel for the next environment.
 $(VENV)/.llama_cpp: $(STAMP)
 	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[llamacpp]'
+	bash scripts/fix_torchvision.sh $(BIN)/python
 	@touch $@
 
 test-slow: install $(VENV)/.llama_cpp ## the tests that take minutes
