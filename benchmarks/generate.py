@@ -140,7 +140,7 @@ def transformers(config: ModelConfig, precision: str, device: torch.device) -> R
 
 def llama_cpp(config: ModelConfig, kind: GGUFType, threads: int) -> Run:
     """The same weights in a GGUF file without a vocabulary."""
-    from llama_cpp import Llama as Theirs
+    from llama_cpp import Llama as Theirs  # pyright: ignore[reportMissingImports]
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.gguf"
