@@ -33,7 +33,7 @@ train: install ## the whole journey on the embedded corpus: prepare, tokenizer, 
 	@$(IN_VENV) bash recipes/quickstart.sh
 
 test: install ## every test that needs no GPU, except the slow ones
-	@$(BIN)/python -m pytest -m "not slow and not gpu"
+	@$(BIN)/python -m pytest -m "not slow and not gpu" --durations=25 --durations-min=3
 
 # llama.cpp is compiled once, in some eight minutes; pip keeps the wheel for the next environment.
 $(VENV)/.llama_cpp: $(STAMP)

@@ -113,7 +113,8 @@ def model_of(folder: Path, quick: bool) -> tuple[Tokenizer, Decoder]:
 def harness_model(path: Path, batch_size: int) -> Any:
     from lm_eval.models.huggingface import HFLM
 
-    logging.disable(logging.WARNING)
+    for name in ("lm_eval", "transformers"):
+        logging.getLogger(name).setLevel(logging.ERROR)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     model: Any = HFLM  # its decorators hide its parameters
     return model(pretrained=str(path), batch_size=batch_size, device=device, dtype="float32")
