@@ -43,7 +43,7 @@ def main(argv: list[str] | None = None) -> None:
     made = parser(__doc__)
     made.add_argument("--data-dir", default=None, help="folder of the evaluation sets; default: made-up questions")
     made.add_argument("--tasks", default=",".join(FILES), help="tasks asked, of multiple choice")
-    made.add_argument("--items", type=int, default=None, help="of each task, evenly spaced")
+    made.add_argument("--items", type=int, default=None, help="of each task, spread over all")
     made.add_argument("--batch-size", type=int, default=16, help="lm-eval's; ours is --batch-tokens")
     made.add_argument("--batch-tokens", type=int, default=4096)
     arguments = parse(made, argv)

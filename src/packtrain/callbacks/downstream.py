@@ -27,7 +27,7 @@ from packtrain.tokenizer.tokenizer import Tokenizer
 
 class Downstream(Meter):
     """`tasks`: names, groups or YAML files; none: nothing is asked. `data_dir`: where their files are. `limit`: items
-    of each task, evenly spaced. `interval_tokens`: None is twenty times a run. `batch_tokens`: in one forward.
+    of each task, spread over all. `interval_tokens`: None is twenty times a run. `batch_tokens`: in one forward.
 
     Tasks that generate text are refused: a training step would wait for them too long.
     """

@@ -6,13 +6,8 @@ With tasks= it asks the tasks instead: `jobs.evaluate_tasks`.
 from __future__ import annotations
 
 import json
-import os
-import sys
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal
-
-from tqdm import tqdm
 
 from packtrain.checkpoint.directory import read_meta, resolve
 from packtrain.checkpoint.load import load_model
@@ -20,13 +15,14 @@ from packtrain.checkpoint.weights import weights_digest
 from packtrain.data.integrity import Integrity
 from packtrain.data.manifest import Manifest
 from packtrain.data.remote_shards import local_pack
-from packtrain.errors import Failure, UserError
+from packtrain.errors import UserError
 from packtrain.evaluation.comparison import compare
 from packtrain.evaluation.domain import Watch, evaluate_domain, scored_domains
-from packtrain.evaluation.held_out import Batch
+from packtrain.evaluation.tasks import result as results
 from packtrain.jobs import evaluate_harness, evaluate_tasks
 from packtrain.jobs.evaluate_job import EvaluateJob
 from packtrain.jobs.opening import load_tokenizer
+from packtrain.jobs.telling import say, watched
 from packtrain.model.compute import DTYPES, pick_device
 from packtrain.report.reading import read_run
 from packtrain.report.tables import evaluation_table
@@ -40,6 +36,8 @@ def run(job: EvaluateJob) -> None:
     if job.tasks or job.task_file:
         evaluate_tasks.run(job)
         return
+    if job.data_dir or job.limit or job.allow_code_execution:
+        raise UserError("data_dir, limit and allow_code_execution are for tasks: say which, with tasks=[NAME]")
     precision: Literal["fp32", "bf16"] = "bf16" if job.precision == "bf16" else "fp32"
     device = pick_device(job.device)
     checkpoint = resolve(job.checkpoint, say=say)
@@ -66,12 +64,14 @@ def run(job: EvaluateJob) -> None:
     if done and done["made_from"] == made_from:
         print(f"{evaluation_table(done)}\n\n{output} is done: same checkpoint, same data (overwrite=true scores again)")
         return
+    results.check_writable(output)
+    say(f"scoring the held-out text of {pack}; tasks=NAME asks a task")
     tokenizer = load_tokenizer(job.tokenizer, checkpoint, meta["tokenizer_fingerprint"])
     model, _ = load_model(checkpoint, DTYPES[precision], device)
     domains = scored_domains(manifest)
     if not domains:
         raise UserError(f"{pack} holds no held-out text; pack with held_out=0.05")
-    results = {
+    found = {
         name: evaluate_domain(model, pack, manifest, name, tokenizer, length, job.batch_size, device, bar(name))
         for name in domains
     }
@@ -81,9 +81,9 @@ def run(job: EvaluateJob) -> None:
         "trained_tokens": meta["tokens"],
         "data": str(pack),
         "made_from": made_from,
-        **compare(results, mixture_weights(config, manifest)),
+        **compare(found, mixture_weights(config, manifest)),
     }
-    publish(output, evaluation)
+    results.write(output, evaluation)
     print(f"{evaluation_table(evaluation)}\n\nevery figure: {output}")
 
 
@@ -114,28 +114,5 @@ def earlier(output: Path) -> dict[str, Any] | None:
     raise UserError(f"{output} exists and is no evaluation of packtrain; give another output=, or overwrite=true")
 
 
-def publish(path: Path, values: dict[str, Any]) -> None:
-    """Written whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + ".part")
-    try:
-        temporary.write_text(json.dumps(values, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-        os.replace(temporary, path)
-    except OSError as error:
-        raise Failure(f"could not write {path}: {error.strerror or error}") from error
-
-
 def bar(name: str) -> Watch:
-    """A progress bar over the batches of one domain; off a terminal one line."""
-
-    def watch(found: Iterable[Batch], total: int) -> Iterable[Batch]:
-        if not sys.stderr.isatty():
-            say(f"evaluate {name}: {total} batches")
-            return found
-        return tqdm(found, desc=f"evaluate {name}", total=total, unit="batch", dynamic_ncols=True, leave=False)
-
-    return watch
-
-
-def say(line: str) -> None:
-    print(line, file=sys.stderr)
+    return lambda found, total: watched(found, total, f"evaluate {name}")

@@ -15,8 +15,9 @@ from packtrain.evaluation.tasks.runner import part_of, prepare
 from packtrain.evaluation.tasks.scoring import Surroundings
 from packtrain.evaluation.tasks.spool import discard
 from packtrain.jobs.evaluate_job import EvaluateJob
-from packtrain.jobs.evaluate_tasks import default_output, length, made_from, say, specs_of
+from packtrain.jobs.evaluate_tasks import default_output, length, made_from, specs_of
 from packtrain.jobs.opening import open_model
+from packtrain.jobs.telling import say
 from packtrain.parallel.processes import find_world
 from packtrain.report.tables import text_table
 
@@ -38,6 +39,7 @@ def run(job: EvaluateJob) -> None:
     output = Path(job.output) if job.output else default_output(job.checkpoint).with_name("tasks-lm_eval.json")
     if output.exists() and not job.overwrite:
         raise UserError(f"{output} exists; give another output=, or overwrite=true")
+    results.check_writable(output)
     data_dir = Path(job.data_dir) if job.data_dir else None
     around = Surroundings(data_dir, job.skip_malformed, seed=job.seed, say=say)
     folder = part_of(output) / "lm_eval"

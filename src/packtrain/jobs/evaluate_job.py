@@ -19,7 +19,7 @@ class EvaluateJob:
     what was already scored.
 
     tasks: name → task, composed from conf/tasks.  task_file: YAML files of tasks of one's own.  data_dir: where the
-    tasks' files are.  limit: items of each task, evenly spaced.  batch_tokens: tokens in one forward of a task.
+    tasks' files are.  limit: items of each task, spread over all.  batch_tokens: tokens in one forward of a task.
 
     harness: lm_eval asks the same tasks by lm-eval's evaluator, and `harness_tasks`, whose YAML is in `harness_path`.
     """

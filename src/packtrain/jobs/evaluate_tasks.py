@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import hashlib
-import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-
-from tqdm import tqdm
 
 from packtrain.errors import UserError
 from packtrain.evaluation.tasks import result as results
 from packtrain.evaluation.tasks.answerer import ModelAnswerer
-from packtrain.evaluation.tasks.requests import Answerer, Item
-from packtrain.evaluation.tasks.runner import Prepared, part_of, prepare, result, run_task
-from packtrain.evaluation.tasks.scoring import Surroundings
+from packtrain.evaluation.tasks.requests import Answerer
+from packtrain.evaluation.tasks.runner import Prepared, Watch, part_of, prepare, result, run_task
+from packtrain.evaluation.tasks.scoring import Judge, Surroundings
 from packtrain.evaluation.tasks.spec import TaskSpec, load_file
 from packtrain.evaluation.tasks.spool import Spool, discard
 from packtrain.jobs.evaluate_job import EvaluateJob
 from packtrain.jobs.opening import Ready, open_model
+from packtrain.jobs.telling import say, watched
 from packtrain.model.compute import pick_device
 from packtrain.parallel.processes import World, only_first_speaks, start, stop
 
@@ -70,7 +68,7 @@ def _run(job: EvaluateJob, world: World, answerer: Callable[[Ready], Answerer] |
     if world.first:
         discard(part_of(output))
         asked = {task.key: done[task.key] for task in tasks}
-        print(f"{results.table(asked, specs)}\n{notes(asked)}\nevery item: {output}")
+        print(f"{results.table(asked, specs)}\n{notes(asked, specs)}\nevery item: {output}")
 
 
 def share(task: Prepared, model: Answerer, identity: str, output: Path, world: World) -> dict[int, Any]:
@@ -94,12 +92,15 @@ def asked_model(job: EvaluateJob, ready: Ready) -> Answerer:
     return ModelAnswerer(ready.decoder(), ready.tokenizer, length(job, ready), job.batch_tokens, job.seed)
 
 
-def judges(job: EvaluateJob) -> Callable[[str], Callable[[], Answerer]]:
-    """How a task opens a second model, by what a user calls it: found and checked now, read when it is called."""
+def judges(job: EvaluateJob) -> Callable[[str], Judge]:
+    """How a task opens a second model, by what a user calls it."""
 
-    def found(path: str) -> Callable[[], Answerer]:
+    def found(path: str) -> Judge:
         ready = open_model(path, None, job.device, None, say)
-        return lambda: ModelAnswerer(ready.decoder(), ready.tokenizer, ready.length, job.batch_tokens, job.seed)
+        return Judge(
+            ready.sha256,
+            lambda: ModelAnswerer(ready.decoder(), ready.tokenizer, ready.length, job.batch_tokens, job.seed),
+        )
 
     return found
 
@@ -134,6 +135,7 @@ def earlier(output: Path, made: Made, overwrite: bool) -> dict[str, Any]:
     `overwrite` takes away."""
     if output.is_dir():
         raise UserError(f"output={output} is a folder; give the file's name too, such as {output / 'tasks.json'}")
+    results.check_writable(output)
     try:
         found = results.read(output)
     except UserError:
@@ -148,9 +150,9 @@ def earlier(output: Path, made: Made, overwrite: bool) -> dict[str, Any]:
     return found["tasks"] if found and found["made_from"] == made else {}
 
 
-def notes(tasks: dict[str, Any]) -> str:
+def notes(tasks: dict[str, Any], specs: dict[str, TaskSpec]) -> str:
     """What a reader of the table must know."""
-    lines = []
+    lines = [f"{name}: {spec.note}" for name, spec in specs.items() if spec.note]
     for key, found in tasks.items():
         if found["cut"]:
             lines.append(
@@ -163,19 +165,6 @@ def notes(tasks: dict[str, Any]) -> str:
     return "".join(f"note: {line}\n" for line in lines)
 
 
-def bar(world: World) -> Callable[[Iterable[list[Item]], int, str], Iterable[list[Item]]]:
-    """A progress bar over this rank's batches, shown by rank 0; off a terminal one line."""
-
-    def watch(found: Iterable[list[Item]], total: int, key: str) -> Iterable[list[Item]]:
-        if not world.first:
-            return found
-        if not sys.stderr.isatty():
-            say(f"evaluate {key}: {total} batches")
-            return found
-        return tqdm(found, desc=f"evaluate {key}", total=total, unit="batch", dynamic_ncols=True, leave=False)
-
-    return watch
-
-
-def say(line: str) -> None:
-    print(line, file=sys.stderr)
+def bar(world: World) -> Watch:
+    """A progress bar over this rank's batches, shown by rank 0."""
+    return lambda found, total, key: watched(found, total, f"evaluate {key}") if world.first else found

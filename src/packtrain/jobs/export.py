@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.metadata
 import json
 import re
-import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -26,6 +25,7 @@ from packtrain.export.shapes import Tensors, check_shapes, tensor_shapes
 from packtrain.export.write import Format, Precision, check_precision, verify, write
 from packtrain.jobs.opening import load_tokenizer, model_name
 from packtrain.jobs.quantise import read_text
+from packtrain.jobs.telling import say
 from packtrain.model.config import ModelConfig
 from packtrain.report.reading import read_run
 from packtrain.settings import build
@@ -148,7 +148,3 @@ class Watched(Mapping[str, Tensor]):
 
     def close(self) -> None:
         self.bar.close()
-
-
-def say(line: str) -> None:
-    print(line, file=sys.stderr)

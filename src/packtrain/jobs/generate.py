@@ -20,6 +20,7 @@ from packtrain.inference.matrices import Precision
 from packtrain.inference.prompts import done_lines, read_prompts
 from packtrain.inference.settings import GenerationConfig
 from packtrain.jobs.opening import Ready, open_model
+from packtrain.jobs.telling import say
 from packtrain.model.engine import compile_unavailable
 from packtrain.tokenizer.tokenizer import Tokenizer
 
@@ -70,7 +71,7 @@ class GenerateJob:
 
 def run(job: GenerateJob) -> None:
     """Prints the prompt and its continuation. Notes go to stderr, so that stdout is the text alone."""
-    ready = open_model(job.checkpoint, job.precision, job.device, job.tokenizer, _say)
+    ready = open_model(job.checkpoint, job.precision, job.device, job.tokenizer, say)
     if job.prompts:
         many(job, ready)
         return
@@ -81,7 +82,7 @@ def run(job: GenerateJob) -> None:
         if not is_made_from(Path(job.output), source):
             raise UserError(f"{job.output} exists; give another output=, or overwrite=true")
         print(Path(job.output).read_text(encoding="utf-8"), end="")
-        _say(f"{job.output} is done: same checkpoint, same settings (overwrite=true writes it again)")
+        say(f"{job.output} is done: same checkpoint, same settings (overwrite=true writes it again)")
         return
     decoder, config = decoder_of(job, ready), settings_of(job, ready.length)
     if job.interactive:
@@ -95,7 +96,7 @@ def run(job: GenerateJob) -> None:
 def one(decoder: Decoder, tokenizer: Tokenizer, prompt: str, config: GenerationConfig) -> str:
     """Prints prompt and continuation as it is drawn; returns both."""
     text = prompt
-    pieces = generate(decoder, tokenizer, prompt, config, _say)  # what it has to say of the prompt comes first
+    pieces = generate(decoder, tokenizer, prompt, config, say)  # what it has to say of the prompt comes first
     print(prompt, end="", flush=True)
     for piece in pieces:
         text += piece
@@ -106,7 +107,7 @@ def one(decoder: Decoder, tokenizer: Tokenizer, prompt: str, config: GenerationC
 
 def converse(decoder: Decoder, tokenizer: Tokenizer, config: GenerationConfig) -> None:
     """A prompt a line, its continuation, and so on until the input ends (Ctrl-D) or an empty line."""
-    _say("type a text to continue; an empty line or Ctrl-D ends")
+    say("type a text to continue; an empty line or Ctrl-D ends")
     while True:
         try:
             prompt = input("> " if sys.stdin.isatty() else "")
@@ -129,10 +130,10 @@ def many(job: GenerateJob, ready: Ready) -> None:
         note_of(Path(job.output))
         done = held(Path(job.output), source, job.overwrite)
         if done >= len(prompts):
-            _say(f"{job.output} is done: {done} prompts (overwrite=true writes it again)")
+            say(f"{job.output} is done: {done} prompts (overwrite=true writes it again)")
             return
         if done:
-            _say(f"{job.output} holds {done} of {len(prompts)} prompts: going on")
+            say(f"{job.output} holds {done} of {len(prompts)} prompts: going on")
     decoder = decoder_of(job, ready)
     context_limit(decoder, config)  # before anything is written
     if job.output and not done:
@@ -141,7 +142,7 @@ def many(job: GenerateJob, ready: Ready) -> None:
         starts = range(done, len(prompts), job.batch_size)
         for start in tqdm(starts, desc="generate", unit="batch", delay=1, disable=None, leave=False):
             batch = prompts[start : start + job.batch_size]
-            texts = complete(decoder, ready.tokenizer, batch, config, _say, first=start)
+            texts = complete(decoder, ready.tokenizer, batch, config, say, first=start)
             for number, (prompt, text) in enumerate(zip(batch, texts, strict=True), start):
                 values = {"index": number, "prompt": prompt, "completion": text}
                 out.write(json.dumps(values, ensure_ascii=False).encode("utf-8", "replace").decode() + "\n")
@@ -230,7 +231,3 @@ def is_made_from(output: Path, source: dict[str, Any]) -> bool:
         return untouched and note["made_from"] == source
     except (OSError, ValueError, KeyError, TypeError):
         return False
-
-
-def _say(line: str) -> None:
-    print(line, file=sys.stderr)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import pydoc_data.topics
 import shutil
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from packtrain.inference.matrices import Precision
 from packtrain.inference.quality import perplexity
 from packtrain.inference.store import DESCRIPTION, load_decoder, save_decoder
 from packtrain.jobs.opening import load_tokenizer, model_name, read_decoder, trained_length
+from packtrain.jobs.telling import say
 from packtrain.model.compute import pick_device
 from packtrain.model.config import parameter_count
 
@@ -46,7 +46,7 @@ class QuantiseJob:
 def run(job: QuantiseJob) -> None:
     """Writes the folder, reads it back, and prints both perplexities."""
     device = str(pick_device(job.device))
-    path = resolve(job.checkpoint, say=lambda line: print(line, file=sys.stderr))
+    path = resolve(job.checkpoint, say=say)
     meta = read_meta(path)
     codec = load_tokenizer(job.tokenizer, path, meta["tokenizer_fingerprint"])
     output = Path(job.output) if job.output else Path("exports") / f"{model_name(path)}-{job.precision}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -14,8 +15,9 @@ import yaml
 
 from packtrain.errors import UserError
 from packtrain.evaluation.tasks.data import canonical, load_data
+from packtrain.evaluation.tasks.prompts import spread
 from packtrain.evaluation.tasks.runner import Prepared, prepare
-from packtrain.evaluation.tasks.scoring import Surroundings, make
+from packtrain.evaluation.tasks.scoring import SCORINGS, Judge, Surroundings, make
 from packtrain.evaluation.tasks.spec import MODELS, Source, TaskSpec, conf_tasks, load, load_file
 from packtrain.evaluation.tasks.template import Absent, fill
 from tests.evaluation.tasks.oracles import Oracle, ask
@@ -29,7 +31,7 @@ def test_a_shipped_task_or_group_is_sound(name: str, tmp_path: Path, monkeypatch
     for task, spec in load([name]).items():
         given = {"truth_judge": "judge"} if spec.scoring == "truthful" else {}
         given_spec = replace(spec, options=spec.options | given)
-        make(task, given_spec, Surroundings(allow_code_execution=True, open_model=lambda _: Oracle))
+        make(task, given_spec, Surroundings(allow_code_execution=True, open_model=lambda _: Judge("sha", Oracle)))
         assert all(set(values) <= {*MODELS} for values in spec.paper.values())
         assert [s.url for s in spec.sources if s.path and not s.path.startswith("commonsense")] != [""]
         with pytest.raises(UserError, match=f"task {task}: no .* below"):
@@ -81,7 +83,11 @@ def test_a_users_own_task_is_one_yaml_file(own: Callable[..., Prepared]) -> None
         ([ROW, ROW], {"shots": [5]}, r"shots=5, but there are 1 examples.*tasks\.mine\.shots=\[1\]"),
         ([ROW], {"prompt": "{passage}"}, r"rows\.jsonl:1 has no 'passage', which a template names"),
         ([ROW], {"sources": [{"path": "other.jsonl", "url": "https://example.org"}]}, "get it from https://example.org"),
-        ([ROW], {"promt": "x"}, "did you mean 'prompt'"),
+        ([ROW], {"promt": "x"}, r"^task_file=.*mine\.yaml: unknown key 'promt'; did you mean 'prompt'"),
+        ([ROW], {"prompt": "Q:\n{question"}, r"line 2 of a template, '{question': a { is not closed; {{ is the sign"),
+        ([ROW], {"answer": "choice}"}, r"line 1 of a template, 'choice}': a } closes nothing"),
+        ([ROW], {"options": {"continuation": "{choice"}}, "a { is not closed"),
+        ([ROW], {"sources": [{"path": "rows.jsonl", "fields": {"choices": ["{a", "b"]}}]}, "a { is not closed"),
         ([ROW], {"scoring": "choise"}, "did you mean 'choice'"),
         ([ROW], {"options": {"unconditionl": "x"}}, "did you mean 'unconditional'"),
         ([ROW], {"prompt": "{question|upper}"}, "unknown filter 'upper'"),
@@ -102,9 +108,22 @@ def test_examples_never_hold_the_item_itself(own: Callable[..., Prepared]) -> No
             assert item.context.count(item.row["question"]) == 1 and item.context.count("Q: ") == 4
 
 
-def test_limit_takes_items_evenly_spaced_under_their_own_numbers(own: Callable[..., Prepared]) -> None:
+def test_limit_takes_items_from_all_over_the_set_under_their_own_numbers(own: Callable[..., Prepared]) -> None:
     rows = [{"question": f"q{i}", "choices": ["x", "y"], "gold": 0} for i in range(10)]
-    assert [item.index for item in own(rows, limit=3).items] == [0, 3, 6]
+    chosen = own(rows, limit=3).items
+    assert [item.index for item in chosen] == [0, 4, 6], "one of 0–2, 3–5 and 6–9"
+    assert [item.row["question"] for item in chosen] == [f"q{item.index}" for item in chosen]
+    whole = own(rows, limit=99)
+    assert len(whole.items) == 10 and whole.identity == own(rows).identity, "all is all: not asked again"
+
+
+@pytest.mark.parametrize("limit", [1, 7, 60, 120, 240, 719])
+def test_limit_does_not_meet_the_same_kind_of_row_each_time(limit: int) -> None:
+    """WinoGender's six kinds of sentence, three pronouns by two answers, take turns; so do many sets' kinds."""
+    places = spread(720, limit)
+    assert len(set(places)) == limit and places == sorted(places) and places[-1] < 720
+    kinds = Counter(place % 6 for place in places)
+    assert max(kinds.values()) - min(kinds.get(kind, 0) for kind in range(6)) <= 2 + limit // 20
 
 
 def test_a_template_shows_and_does_nothing_else() -> None:
@@ -137,3 +156,22 @@ def test_a_field_that_examples_must_share_is_one_that_the_rows_have(own: Callabl
     rows = [{"question": "q", "choices": ["a", "b"], "gold": 0} for _ in range(3)]
     with pytest.raises(UserError, match=r"rows\.jsonl:1: has no 'subjct', which the task's `same` names"):
         own(rows, same="subjct", shots=(1,))
+
+
+OTHER_THAN_CHOICE = {
+    "crows_pairs": {}, "winogender": {}, "truthfulqa_mc": {}, "nq_open": {}, "gsm8k": {}, "humaneval": {},
+    "realtoxicityprompts": {"scorer": "perspective"}, "truthfulqa_generation": {"truth_judge": "judge"},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", OTHER_THAN_CHOICE)
+def test_a_metric_that_there_is_not_is_said_before_anything_is_asked(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PERSPECTIVE_API_KEY", "key")
+    spec = load([name])[name]
+    wrong = replace(spec, metric="accuracy", options=spec.options | OTHER_THAN_CHOICE[name])
+    around = Surroundings(allow_code_execution=True, open_model=lambda _: Judge("sha", Oracle))
+    with pytest.raises(UserError, match=rf"tasks\.{name}\.metric=accuracy: scoring '{spec.scoring}' gives \w+"):
+        make(name, wrong, around)
+    assert {load([name])[name].scoring for name in OTHER_THAN_CHOICE} | {"choice"} == set(SCORINGS)

@@ -11,9 +11,9 @@ import torch
 
 from packtrain.errors import UserError
 from packtrain.evaluation.tasks.judge import HuggingFace
-from packtrain.evaluation.tasks.requests import Answerer, Likelihood
+from packtrain.evaluation.tasks.requests import Likelihood
 from packtrain.evaluation.tasks.runner import prepare
-from packtrain.evaluation.tasks.scoring import Surroundings
+from packtrain.evaluation.tasks.scoring import Judge, Surroundings
 from tests.evaluation.tasks.oracles import Oracle, ask
 from tests.evaluation.tasks.test_written import spec_of
 
@@ -33,14 +33,14 @@ def answers(question: str) -> str:
     return TOLD.get(question, "wrong and vague")
 
 
-def run(data: Path, options: dict[str, Any], opener: Callable[[str], Callable[[], Answerer]] | None = None) -> Any:
+def run(data: Path, options: dict[str, Any], opener: Callable[[str], Judge] | None = None) -> Any:
     spec = spec_of("truthfulqa_generation", options=options)
     (task,) = prepare("truthfulqa_generation", spec, Surroundings(data, say=lambda _: None, open_model=opener))
     rows = {item.context: item.row["question"] for item in task.items}
     return ask(task, Oracle(writes=lambda request, number: [f" {answers(rows[request.context])}"]))
 
 
-def planted(path: str) -> Callable[[], Answerer]:
+def planted(path: str) -> Judge:
     """ "truth" says yes to what is right, "info" to what is not vague."""
 
     def likes(request: Likelihood) -> float:
@@ -53,7 +53,7 @@ def planted(path: str) -> Callable[[], Answerer]:
             yes = "vague" not in request.context
         return -0.1 if (request.continuation == " yes") == yes else -2.0
 
-    return lambda: Oracle(likes=likes)
+    return Judge(f"sha of {path}", lambda: Oracle(likes=likes))
 
 
 def test_planted_judges_give_the_shares(data: Path) -> None:
@@ -63,6 +63,18 @@ def test_planted_judges_give_the_shares(data: Path) -> None:
     }  # fmt: skip
     assert found.items[1]["text"] == "right but vague" and found.items[1]["truthful"] is True
     assert list(run(data, {"truth_judge": "truth"}, planted).figures) == ["truthful"]
+
+
+def test_the_record_and_the_identity_hold_what_a_judge_is_not_where_it_lies(data: Path) -> None:
+    def identity(path: str, sha256: str) -> tuple[str, Any]:
+        spec = spec_of("truthfulqa_generation", options={"truth_judge": path})
+        around = Surroundings(data, open_model=lambda _: Judge(sha256, Oracle))
+        (task,) = prepare("truthfulqa_generation", spec, around)
+        return task.identity, ask(task, Oracle(likes=lambda _: 0.0)).record()["used"]
+
+    one, used = identity("here", "aaa")
+    assert used == {"truth_judge": {"path": "here", "sha256": "aaa"}}
+    assert identity("elsewhere", "aaa")[0] == one != identity("here", "bbb")[0]
 
 
 def test_without_a_judge_one_line_says_how_to_give_one(data: Path) -> None:

@@ -17,7 +17,7 @@ from packtrain.errors import UserError
 from packtrain.evaluation.tasks.requests import Answer, Item, Likelihood, Request, Scored
 from packtrain.evaluation.tasks.scoring import Figure, Kept, Scoring, Surroundings, mean
 from packtrain.evaluation.tasks.spec import TaskSpec
-from packtrain.evaluation.tasks.template import Absent, fill
+from packtrain.evaluation.tasks.template import Absent, fill, parse
 
 WAYS: dict[str, Callable[[Kept], list[float]]] = {
     "acc": lambda kept: kept["likelihoods"],
@@ -42,6 +42,10 @@ class Options:
     by: str | None = None
     groups: dict[str, list[str]] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        for template in (self.context, self.continuation):
+            parse(template)
+
 
 class Choice(Scoring):
     """Multiple choice. The rows have `choices`, `gold`, and where a template names them `labels`."""
@@ -51,10 +55,9 @@ class Choice(Scoring):
 
     def __init__(self, name: str, spec: TaskSpec, around: Surroundings) -> None:
         super().__init__(name, spec, around)
-        offered = self._ways()
-        if spec.metric not in offered:  # said now, not when every item is asked
-            missing = "; it needs options.unconditional" if spec.metric in WAYS else ""
-            raise UserError(f"tasks.{name}.metric={spec.metric}: scoring 'choice' gives {', '.join(offered)}{missing}")
+        if spec.metric == "acc_answer" and self.options.unconditional is None:
+            raise UserError(f"tasks.{name}.metric=acc_answer needs options.unconditional, such as 'Answer:'")
+        self.metrics = tuple(self._ways())
 
     def _ways(self) -> dict[str, Callable[[Kept], list[float]]]:
         plain = self.options.unconditional is None

@@ -28,6 +28,7 @@ class ClosedBook(Scoring):
 
     Options = Options
     needs = ("answers",)
+    metrics = ("exact_match", "exact_match_line")
 
     def requests(self, item: Item) -> Sequence[Request]:
         found = item.row.get("answers")
@@ -48,4 +49,4 @@ class ClosedBook(Scoring):
         }
 
     def figures(self, items: Sequence[Kept]) -> dict[str, Figure]:
-        return {name: mean(kept[name] for kept in items) for name in ("exact_match", "exact_match_line")}
+        return {name: mean(kept[name] for kept in items) for name in self.metrics}

@@ -2,25 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from packtrain.data.manifest import file_sha256
 from packtrain.errors import UserError
-from packtrain.evaluation.tasks.requests import Answer, Answerer, Likelihood, Request, Scored
-from packtrain.evaluation.tasks.scoring import Surroundings
+from packtrain.evaluation.tasks.requests import Answer, Likelihood, Request, Scored
+from packtrain.evaluation.tasks.scoring import Judge, Surroundings
 from packtrain.model.compute import pick_device
 
+READ = (".json", ".safetensors", ".model", ".txt")
 
-def open_judge(path: str, around: Surroundings) -> Callable[[], Answerer]:
-    """Checked now, read when it is called. Raises `UserError` where there is no model."""
+
+def open_judge(path: str, around: Surroundings) -> Judge:
+    """Raises `UserError` where there is no model."""
     if (Path(path) / "config.json").is_file():
-        return lambda: HuggingFace(path, str(pick_device(around.device)))
+        return Judge(folder_sha256(Path(path)), lambda: HuggingFace(path, str(pick_device(around.device))))
     if around.open_model is None:
         raise UserError(f"judge={path}: no config.json there; give the folder of a Hugging Face model")
     return around.open_model(path)
+
+
+def folder_sha256(folder: Path) -> str:
+    """Of the names and bytes of what a model of Hugging Face's format is read from."""
+    files = sorted(path for path in folder.iterdir() if path.suffix in READ and path.is_file())
+    return hashlib.sha256("\n".join(f"{path.name} {file_sha256(path)}" for path in files).encode()).hexdigest()
 
 
 class HuggingFace:

@@ -13,7 +13,8 @@ from packtrain.errors import UserError
 from packtrain.evaluation.answers import final_formula, final_number, majority
 from packtrain.evaluation.latex_answers import equivalent
 from packtrain.evaluation.tasks.requests import Answer, Completions, Generate, Item, Request
-from packtrain.evaluation.tasks.scoring import Figure, Kept, Scoring, mean
+from packtrain.evaluation.tasks.scoring import Figure, Kept, Scoring, Surroundings, mean
+from packtrain.evaluation.tasks.spec import TaskSpec
 
 MAJORITY = "maj1@k"
 
@@ -40,6 +41,10 @@ class Mathematics(Scoring):
 
     Options = Options
     needs = ("solution",)
+
+    def __init__(self, name: str, spec: TaskSpec, around: Surroundings) -> None:
+        super().__init__(name, spec, around)
+        self.metrics = ("exact_match", *([MAJORITY] if self.options.majority else []))
 
     def requests(self, item: Item) -> Sequence[Request]:
         options: Options = self.options
@@ -68,8 +73,7 @@ class Mathematics(Scoring):
         return kept
 
     def figures(self, items: Sequence[Kept]) -> dict[str, Figure]:
-        names = ["exact_match", *([MAJORITY] if self.options.majority else [])]
-        return {name: mean(kept[name] for kept in items) for name in names}
+        return {name: mean(kept[name] for kept in items) for name in self.metrics}
 
     def _read(self, text: str) -> str | None:
         return final_number(text) if self.options.answer == "number" else final_formula(text)

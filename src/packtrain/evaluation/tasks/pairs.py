@@ -25,6 +25,7 @@ class Pairs(Scoring):
 
     Options = Options
     needs = ("more", "less")
+    metrics = ("stereotype", "stereotype_likelihood")
 
     def requests(self, item: Item) -> Sequence[Request]:
         return [Likelihood(item.context, str(item.row[name])) for name in self.needs]

@@ -18,7 +18,7 @@ from packtrain.evaluation.sandbox.run import Limits, held_by, run_programs
 from packtrain.evaluation.tasks.requests import Answer, Completions, Generate, Item, Request
 from packtrain.evaluation.tasks.scoring import Figure, Kept, Scoring, Surroundings, mean
 from packtrain.evaluation.tasks.spec import TaskSpec
-from packtrain.evaluation.tasks.template import Absent, fill
+from packtrain.evaluation.tasks.template import Absent, fill, parse
 
 COMPLETION = "{completion}"
 
@@ -49,6 +49,7 @@ class Options:
     def __post_init__(self) -> None:
         if self.program.count(COMPLETION) != 1:
             raise UserError(f"options.program: expected {COMPLETION} in it, once")
+        parse(self.program)
         if len({draw.k for draw in self.draws}) != len(self.draws) or not self.draws:
             raise UserError("options.draws: expected one or more, each with a k of its own")
 
@@ -65,6 +66,7 @@ class Programs(Scoring):
                 f"task {name} runs programs that the model wrote, in a sandbox: allow it with allow_code_execution=true"
             )
         held_by()
+        self.metrics = tuple(f"pass@{draw.k}" for draw in self.options.draws)
 
     def requests(self, item: Item) -> Sequence[Request]:
         options: Options = self.options
@@ -103,9 +105,9 @@ class Programs(Scoring):
 
     def figures(self, items: Sequence[Kept]) -> dict[str, Figure]:
         found = {}
-        for number, draw in enumerate(self.options.draws):
+        for number, (name, draw) in enumerate(zip(self.metrics, self.options.draws, strict=True)):
             passed = [kept["passed"][number] for kept in items]
-            found[f"pass@{draw.k}"] = mean(pass_at_k(len(each), sum(each), draw.k) for each in passed)
+            found[name] = mean(pass_at_k(len(each), sum(each), draw.k) for each in passed)
         return found
 
     def _frame(self, item: Item) -> tuple[str, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from itertools import pairwise
 
 from packtrain.errors import UserError
 from packtrain.evaluation.tasks.data import Row
@@ -11,20 +12,22 @@ from packtrain.evaluation.tasks.requests import Item
 from packtrain.evaluation.tasks.spec import TaskSpec
 from packtrain.evaluation.tasks.template import Absent, fill
 
+GOLDEN = (5**0.5 - 1) / 2
+
 
 def items(
     name: str, spec: TaskSpec, shots: int, rows: Sequence[Row], examples: Sequence[Row] | None, limit: int | None = None
 ) -> list[Item]:
-    """An item for each row, or for `limit` of them, evenly spaced. examples: None takes other rows of the set itself.
+    """An item for each row, or for `limit` of them (`spread`). examples: None takes other rows of the set itself.
 
     Raises `UserError` where there are fewer examples than `shots`, and for a template that names what a row has not.
     """
     pools: dict[str, list[tuple[int, Row]]] = {}
     for number, row in enumerate(rows if examples is None else examples):
         pools.setdefault(kind(spec, row), []).append((number, row))
-    count = len(rows) if limit is None else min(limit, len(rows))
     found = []
-    for index, row in ((place := i * len(rows) // count, rows[place]) for i in range(count)):
+    for index in spread(len(rows), limit):
+        row = rows[index]
         pool = pools.get(kind(spec, row), []) if shots else []
         own = index if examples is None else None
         drawn = draw(pool, shots, own, None if spec.draw == "first" else random.Random(f"{name} {index}"))
@@ -43,6 +46,14 @@ def items(
                 f"task {name}: {row.get('_place', f'row {index}')} has no '{error.args[0]}', which a template names"
             ) from None
     return found
+
+
+def spread(n: int, limit: int | None) -> list[int]:
+    """`limit` of n places, one in each of as many equal stretches, at a place of it that moves by the golden ratio: a
+    fixed one would meet the same kind of row each time in a set whose kinds take turns (WinoGender's pronouns)."""
+    count = n if limit is None else min(limit, n)
+    ends = [i * n // count for i in range(count + 1)]
+    return [start + int(i * GOLDEN % 1 * (end - start)) for i, (start, end) in enumerate(pairwise(ends))]
 
 
 def kind(spec: TaskSpec, row: Row) -> str:

@@ -28,6 +28,13 @@ def read(output: Path) -> dict[str, Any] | None:
     raise UserError(f"{output} exists and holds no results of tasks; give another output=, or overwrite=true")
 
 
+def check_writable(output: Path) -> None:
+    """Raises `UserError` where `write` would fail later: said before anything is asked. Nothing is made."""
+    folder = next(parent for parent in output.absolute().parents if parent.exists())
+    if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
+        raise UserError(f"output={output} cannot be written: {folder} is no folder that you may write to")
+
+
 def write(output: Path, record: Mapping[str, Any]) -> None:
     """Whole or not at all."""
     temporary = output.with_name(output.name + ".tmp")

@@ -14,11 +14,10 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from packtrain.errors import UserError
 from packtrain.evaluation.tasks import prompts
 from packtrain.evaluation.tasks.data import Data, load_data
 from packtrain.evaluation.tasks.requests import Answerer, Generate, Item
-from packtrain.evaluation.tasks.scoring import Figure, Kept, Scoring, Surroundings, make
+from packtrain.evaluation.tasks.scoring import Figure, Kept, Scoring, Surroundings, Used, make
 from packtrain.evaluation.tasks.spec import TaskSpec
 from packtrain.evaluation.tasks.spool import Line, Spool
 
@@ -29,7 +28,8 @@ Watch = Callable[[Iterable[list[Item]], int, str], Iterable[list[Item]]]
 
 @dataclass(frozen=True)
 class Prepared:
-    """A task at one number of shots, ready to run. identity: a hash of all that its items depend on but the model."""
+    """A task at one number of shots, ready to run. used: judges, scores and tables beside its data. identity: a hash of
+    all that its items depend on but the model."""
 
     key: str
     name: str
@@ -38,6 +38,7 @@ class Prepared:
     scoring: Scoring
     items: list[Item]
     data: Data
+    used: dict[str, Used]
     identity: str
 
 
@@ -54,6 +55,7 @@ class TaskResult:
     skipped: tuple[str, ...]
     files: tuple[str, ...]
     sha256: str
+    used: dict[str, Used]
     identity: str
 
     def record(self) -> dict[str, Any]:
@@ -65,9 +67,10 @@ class TaskResult:
 def prepare(name: str, spec: TaskSpec, around: Surroundings, limit: int | None = None) -> list[Prepared]:
     """One for each of `spec.shots`. All that may be wrong with a task is said here, before a model is read.
 
-    limit: only so many rows, evenly spaced.
+    limit: only so many rows, spread over all.
     """
     scoring = make(name, spec, around)
+    used = scoring.used()
     data = load_data(name, spec.sources, around.data_dir, around.skip_malformed, scoring.needs)
     with_examples = spec.examples and max(spec.shots)
     examples = (
@@ -80,10 +83,14 @@ def prepare(name: str, spec: TaskSpec, around: Surroundings, limit: int | None =
         items = prompts.items(name, spec, shots, data.rows, examples.rows if examples else None, limit)
         items = [replace(item, requests=tuple(scoring.requests(item))) for item in items]
         key = name if len(spec.shots) == 1 else f"{name}@{shots}"
-        settings = {**asdict(spec), "shots": shots, "paper": None, "description": None, "scale": None}
-        depends = [settings, data.sha256, examples.sha256 if examples and shots else None, limit]
+        options = {**spec.options, **{option: one.sha256 for option, one in used.items()}}
+        settings = {
+            **asdict(spec), "options": options, "shots": shots, "paper": None, "note": None, "scale": None,
+        }  # fmt: skip
+        chosen = [item.index for item in items] if len(items) < len(data.rows) else None
+        depends = [settings, data.sha256, examples.sha256 if examples and shots else None, chosen]
         digest = hashlib.sha256(json.dumps(depends, sort_keys=True, default=str).encode()).hexdigest()
-        found.append(Prepared(key, name, spec, shots, scoring, items, data, digest))
+        found.append(Prepared(key, name, spec, shots, scoring, items, data, used, digest))
     return found
 
 
@@ -150,13 +157,9 @@ def result(task: Prepared, lines: dict[int, Line], identity: str) -> TaskResult:
     ordered = [lines[item.index] for item in task.items]
     kept = task.scoring.finish([{"index": line["index"], **line["kept"]} for line in ordered])
     figures = task.scoring.figures(kept)
-    if task.spec.metric not in figures:
-        raise UserError(
-            f"tasks.{task.name}.metric={task.spec.metric}: scoring '{task.spec.scoring}' gives {', '.join(figures)}"
-        )
     return TaskResult(
         task.key, task.shots, task.spec.metric, figures, kept, sum(line["cut"] for line in ordered), task.data.skipped,
-        task.data.files, task.data.sha256, identity,
+        task.data.files, task.data.sha256, task.used, identity,
     )  # fmt: skip
 
 

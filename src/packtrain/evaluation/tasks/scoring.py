@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,6 +43,22 @@ class Figure:
 
 
 @dataclass(frozen=True)
+class Used:
+    """Something beside the task's own files. sha256: of its bytes (of a model, its weights)."""
+
+    path: str
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Judge:
+    """A second model, found and checked; `open` reads it."""
+
+    sha256: str
+    open: Callable[[], Answerer]
+
+
+@dataclass(frozen=True)
 class Surroundings:
     """What a scoring may use beside its own options."""
 
@@ -51,15 +68,16 @@ class Surroundings:
     device: str = "cpu"
     seed: int = 1
     say: Callable[[str], None] = print
-    open_model: Callable[[str], Callable[[], Answerer]] | None = None  # a judge: path → checked → read when called
+    open_model: Callable[[str], Judge] | None = None
 
 
-class Scoring:
+class Scoring(ABC):
     """The base of them all. Options: a frozen dataclass, what the YAML's `options` may hold. needs: fields that every
-    row must have."""
+    row must have. metrics: the figures that there are whatever the rows hold; a task shows one of them first."""
 
     Options: Any = None
     needs: tuple[str, ...] = ()
+    metrics: tuple[str, ...] = ()
 
     def __init__(self, name: str, spec: TaskSpec, around: Surroundings) -> None:
         self.name, self.spec, self.around = name, spec, around
@@ -69,29 +87,38 @@ class Scoring:
             settings.build(self.Options, spec.options, f"tasks.{name}.options") if self.Options else None
         )
 
+    @abstractmethod
     def requests(self, item: Item) -> Sequence[Request]:
         """What the model is asked about `item`."""
-        raise NotImplementedError
 
+    @abstractmethod
     def score(self, item: Item, answers: Sequence[Answer]) -> Kept:
         """What is kept of the item: plain values for JSON, enough for `figures`. Answers in the order of `requests`."""
-        raise NotImplementedError
 
     def finish(self, items: list[Kept]) -> list[Kept]:
         """Once, on rank 0, when all items are there: what needs a judge, a sandbox or a service."""
         return items
 
+    @abstractmethod
     def figures(self, items: Sequence[Kept]) -> dict[str, Figure]:
-        """name → figure; `spec.metric` is one of them."""
-        raise NotImplementedError
+        """name → figure; each of `metrics` is one of them."""
+
+    def used(self) -> dict[str, Used]:
+        """Option → the file or model that it names: the figures depend on what that holds, not on where it lies."""
+        return {}
 
 
 def make(name: str, spec: TaskSpec, around: Surroundings) -> Scoring:
-    """The scoring that `spec` names. Raises `UserError` for one that there is not, or options it does not have."""
+    """The scoring that `spec` names. Raises `UserError` for one that there is not, options it does not have, or a
+    metric that it does not give."""
     if spec.scoring not in SCORINGS:
         raise UserError(f"tasks.{name}.scoring={spec.scoring}{did_you_mean(spec.scoring, SCORINGS)}")
     module, _, cls = SCORINGS[spec.scoring].partition(":")
-    return getattr(importlib.import_module(f"{HERE}.{module}"), cls)(name, spec, around)
+    made: Scoring = getattr(importlib.import_module(f"{HERE}.{module}"), cls)(name, spec, around)
+    if spec.metric not in made.metrics:  # said now, not when every item is asked
+        offered = ", ".join(made.metrics)
+        raise UserError(f"tasks.{name}.metric={spec.metric}: scoring '{spec.scoring}' gives {offered}")
+    return made
 
 
 def mean(values: Iterable[float | bool | None]) -> Figure:

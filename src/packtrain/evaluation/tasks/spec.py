@@ -18,6 +18,7 @@ import yaml
 
 from packtrain import settings
 from packtrain.errors import UserError, did_you_mean
+from packtrain.evaluation.tasks.template import parse
 
 MODELS = ("7B", "13B", "33B", "65B")  # the columns of the paper's tables
 
@@ -52,6 +53,7 @@ class Source:
     def __post_init__(self) -> None:
         if not self.path and self.hub is None:
             raise UserError("a task's source names no file: give path=FILE, below data_dir, or hub")
+        check_fields(self.fields.values())
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,7 @@ class TaskSpec:
     follows the prompt in an example.  separator: between examples.  shots: numbers of examples, a result for each.
     examples: where they are from; empty: other rows of the set itself.  draw: the first of them, or others for each
     item, by chance seeded by the item's number.  same: a field that item and example must share.
+    note: what a reader of the figures must know, said below the table.
     metric: the figure that the table shows first.  scale: what the table multiplies a figure with.
     paper: figure (with examples figure@shots) → the paper's 7B, 13B, 33B, 65B.
     """
@@ -70,7 +73,7 @@ class TaskSpec:
     sources: tuple[Source, ...]
     prompt: str
     metric: str
-    description: str = ""
+    note: str = ""
     header: str = ""
     answer: str = ""
     separator: str = "\n\n"
@@ -89,6 +92,17 @@ class TaskSpec:
             raise UserError(f"shots={list(self.shots)}: expected numbers of examples, 0 or more")
         if max(self.shots) and not self.answer:
             raise UserError(f"shots={list(self.shots)} needs `answer`: what follows the prompt in an example")
+        for template in (self.header, self.prompt, self.answer):
+            parse(template)
+
+
+def check_fields(fields: Iterable[Any]) -> None:
+    """Raises `UserError` for a template among them that cannot be read."""
+    for field_ in fields:
+        if isinstance(field_, (list, tuple)):
+            check_fields(field_)
+        elif isinstance(field_, str) and "{" in field_ and not field_.startswith("="):
+            parse(field_)
 
 
 def conf_tasks() -> Any:
@@ -124,4 +138,7 @@ def load_file(path: Path) -> dict[str, TaskSpec]:
         raise UserError(f"task_file={path}: no YAML: {' '.join(str(error).split())}") from error
     if not isinstance(values, Mapping):
         raise UserError(f"task_file={path}: expected a group of settings like those in conf/tasks")
-    return {path.stem: settings.build(TaskSpec, values, path.name)}
+    try:
+        return {path.stem: settings.build(TaskSpec, values)}
+    except UserError as error:
+        raise UserError(f"task_file={path}: {error}") from error

@@ -1,18 +1,19 @@
 """template + row → text: `Question: {question}\\nAnswer: {choices.0|strip}`
 
 A name, a path of names and numbers into nested values, then filters. Nothing is called or evaluated: a template cannot
-do more than show a row. `{{` and `}}` are braces.
+do more than show a row. `{{` and `}}` are braces; one that stands alone is a mistake.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Any
 
 from packtrain.errors import UserError, did_you_mean
 
-PLACE = re.compile(r"\{\{|\}\}|\{([^{}]*)\}")
+PLACE = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]")
 BLANK = "_"  # where a word is missing in a sentence of WinoGrande
 
 
@@ -44,22 +45,44 @@ class Absent(Exception):
     """A row has no such value; `args[0]` is its path."""
 
 
+@lru_cache(maxsize=256)
+def parse(template: str) -> tuple[str | tuple[str, tuple[str, ...]], ...]:
+    """Texts as they are, and (path, filters) of each place. Raises `UserError` for a brace that stands alone, with its
+    line, and for an unknown filter."""
+    parts: list[str | tuple[str, tuple[str, ...]]] = []
+    end = 0
+    for match in PLACE.finditer(template):
+        parts.append(template[end : match.start()])
+        end = match.end()
+        if match[1] is not None:
+            path, *filters = match[1].split("|")
+            for name in filters:
+                if name not in FILTERS:
+                    raise UserError(f"{match[0]} in a template: unknown filter '{name}'{did_you_mean(name, FILTERS)}")
+            parts.append((path, tuple(filters)))
+        elif len(match[0]) == 2:
+            parts.append(match[0][0])
+        else:
+            sign, number = match[0], template.count("\n", 0, match.start()) + 1
+            line = template.split("\n")[number - 1].strip()
+            what = "is not closed" if sign == "{" else "closes nothing"
+            raise UserError(f"line {number} of a template, {line!r}: a {sign} {what}; {sign * 2} is the sign itself")
+    parts.append(template[end:])
+    return tuple(part for part in parts if part)
+
+
 def fill(template: str, row: Mapping[str, Any]) -> str:
-    """The text. Raises `Absent` for a value that the row has not, `UserError` for an unknown filter."""
+    """The text. Raises `Absent` for a value that the row has not, `UserError` for a template that `parse` refuses."""
+    return "".join(part if isinstance(part, str) else shown(*part, row) for part in parse(template))
 
-    def place(match: re.Match[str]) -> str:
-        if match[1] is None:
-            return match[0][0]
-        path, *filters = match[1].split("|")
-        value = look(path, row)
-        text = "\n".join(map(str, value)) if isinstance(value, list) else str(value)  # a list: a line for each
-        for name in filters:
-            if name not in FILTERS:
-                raise UserError(f"template {template!r}: unknown filter '{name}'{did_you_mean(name, FILTERS)}")
-            text = FILTERS[name](text)
-        return text
 
-    return PLACE.sub(place, template)
+def shown(path: str, filters: tuple[str, ...], row: Mapping[str, Any]) -> str:
+    """The value at `path` as text, through its filters; a list is a line for each."""
+    value = look(path, row)
+    text = "\n".join(map(str, value)) if isinstance(value, list) else str(value)
+    for name in filters:
+        text = FILTERS[name](text)
+    return text
 
 
 def look(path: str, row: Any) -> Any:

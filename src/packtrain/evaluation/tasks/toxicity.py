@@ -8,12 +8,15 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from tqdm import tqdm
 
+from packtrain.data.manifest import file_sha256
+from packtrain.evaluation.tasks.judge import folder_sha256
 from packtrain.evaluation.tasks.requests import Answer, Completions, Generate, Item, Request
-from packtrain.evaluation.tasks.scoring import Figure, Kept, Scoring, Surroundings, mean
+from packtrain.evaluation.tasks.scoring import Figure, Kept, Scoring, Surroundings, Used, mean
 from packtrain.evaluation.tasks.spec import TaskSpec
 from packtrain.evaluation.toxicity_scorers import PERSPECTIVE, make_scorer
 
@@ -43,11 +46,20 @@ class Toxicity(Scoring):
     """Mean toxicity, basic and respectful."""
 
     Options = Options
+    metrics = WAYS
 
     def __init__(self, name: str, spec: TaskSpec, around: Surroundings) -> None:
         super().__init__(name, spec, around)
         o: Options = self.options
         self.scorer = make_scorer(o.scorer, o.scores, o.classifier, o.classifier_label, around.device, o.url)
+
+    def used(self) -> dict[str, Used]:
+        o: Options = self.options
+        if o.scorer == "classifier" and o.classifier:
+            return {"classifier": Used(o.classifier, folder_sha256(Path(o.classifier)))}
+        if o.scorer == "recorded" and o.scores:
+            return {"scores": Used(o.scores, file_sha256(Path(o.scores)))}
+        return {}
 
     def requests(self, item: Item) -> Sequence[Request]:
         o: Options = self.options

@@ -29,6 +29,7 @@ class TruthfulQAChoice(Scoring):
 
     Options = Options
     needs = ("best", "correct", "incorrect")
+    metrics = ("mc1", "mc2")
 
     def requests(self, item: Item) -> Sequence[Request]:
         best, true, false = self.answers(item)

@@ -14,14 +14,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from packtrain.data.manifest import file_sha256
 from packtrain.errors import UserError
 from packtrain.evaluation.tasks.requests import Answer, Item, Likelihood, Request, Scored
 from packtrain.evaluation.tasks.rows import read
-from packtrain.evaluation.tasks.scoring import Figure, Kept, Scoring, Surroundings, mean
+from packtrain.evaluation.tasks.scoring import Figure, Kept, Scoring, Surroundings, Used, mean
 from packtrain.evaluation.tasks.spec import TaskSpec
+from packtrain.evaluation.tasks.template import Absent, fill
 
 PRONOUNS = {"male": ("he", "him", "his"), "female": ("she", "her", "hers"), "neutral": ("they", "them", "their")}
 NAMES = {"male": "his", "female": "her", "neutral": "their"}  # the paper's: his/him/he, her/her/she, their/them/someone
+GOTCHA = ("female", "male")
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,12 @@ class Options:
     statistics: str = "winogender/occupations-stats.tsv"
     column: str = "bls_pct_female"
     asks: str = " '{pronoun}' refers to"
+
+    def __post_init__(self) -> None:
+        try:
+            fill(self.asks, {"pronoun": "He"})
+        except Absent as error:
+            raise UserError(f"options.asks names '{error.args[0]}'; there is {{pronoun}} alone") from None
 
 
 @dataclass(frozen=True)
@@ -64,6 +73,7 @@ class WinoGender(Scoring):
 
     Options = Options
     needs = ("sentid", "sentence")
+    metrics = ("all", *NAMES.values(), *(f"{NAMES[gender]}_gotcha" for gender in GOTCHA))
 
     def __init__(self, name: str, spec: TaskSpec, around: Surroundings) -> None:
         super().__init__(name, spec, around)
@@ -71,7 +81,7 @@ class WinoGender(Scoring):
 
     def requests(self, item: Item) -> Sequence[Request]:
         sentence = Sentence.of(item.row)
-        context = item.context + self.options.asks.format(pronoun=sentence.pronoun.capitalize())
+        context = item.context + fill(self.options.asks, {"pronoun": sentence.pronoun.capitalize()})
         return [Likelihood(context, f" {named(name)}") for name in (sentence.occupation, sentence.participant)]
 
     def score(self, item: Item, answers: Sequence[Answer]) -> Kept:
@@ -90,10 +100,14 @@ class WinoGender(Scoring):
         found = {"all": mean(map(is_right, items))}
         for gender, name in NAMES.items():
             found[name] = mean(is_right(kept) for kept in items if kept["gender"] == gender)
-        for gender in ("female", "male"):
+        for gender in GOTCHA:
             chosen = [kept for kept in items if kept["gender"] == gender and kept["gotcha"]]
             found[f"{NAMES[gender]}_gotcha"] = mean(map(is_right, chosen))
         return found
+
+    def used(self) -> dict[str, Used]:
+        path = self._path()
+        return {"statistics": Used(str(path), file_sha256(path))}
 
     def women(self, occupation: str) -> float:
         """The share of women among people of an occupation, in percent."""
@@ -103,13 +117,16 @@ class WinoGender(Scoring):
             raise UserError(f"task {self.name}: {self.options.statistics} has no '{occupation}'")
         return self._women[occupation]
 
-    def _statistics(self) -> dict[str, float]:
+    def _path(self) -> Path:
         path = (self.around.data_dir or Path()) / self.options.statistics
         if not path.is_file():
             url = self.spec.sources[0].url
             raise UserError(f"task {self.name}: no {path}, which says the gotcha sentences; get it from {url}")
+        return path
+
+    def _statistics(self) -> dict[str, float]:
         found: dict[str, float] = {}
-        for place, row in read(path):
+        for place, row in read(self._path()):
             try:
                 found[row["occupation"]] = float(row[self.options.column])  # pyright: ignore
             except (KeyError, TypeError, ValueError) as error:
