@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -83,22 +84,16 @@ def newest(run_dir: Path) -> Path:
     return run_dir / "checkpoints" / f"step-{STEPS:08d}"
 
 
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def whole(folder: Path) -> None:
     """The uninterrupted run."""
-    folder = tmp_path_factory.mktemp("kill")
-    tiny_pack(folder / "pack")
     log = folder / "whole.log"
-    assert start(command(folder, "whole", 0), log).wait(timeout=200) == 0, log.read_text()
-    return folder / "runs" / "whole"
+    assert start(command(folder, "whole", 0), log).wait(timeout=300) == 0, log.read_text()
 
 
-@pytest.mark.timeout(400)
-@pytest.mark.parametrize("workers", [0, 2])
-def test_a_run_killed_five_times_ends_bitwise_as_an_uninterrupted_one(whole: Path, workers: int) -> None:
-    folder = whole.parent.parent
+def killed(folder: Path, workers: int) -> None:
+    """The same run killed five times at random moments, then left to end."""
     name = f"killed-{workers}"
-    run_dir, log = whole.parent / name, folder / f"{name}.log"
+    run_dir, log = folder / "runs" / name, folder / f"{name}.log"
     dice = random.Random(20260101 + workers)
     kills = 0
     early = dice.randint(2, 6)  # before the first checkpoint: starts over
@@ -107,9 +102,25 @@ def test_a_run_killed_five_times_ends_bitwise_as_an_uninterrupted_one(whole: Pat
         process = start(command(folder, name, workers), log)
         kills += kill_at(process, run_dir, step, dice.uniform(0, 0.05))
     assert kills == KILLS, f"only {kills} kills hit a running process:\n{log.read_text()}"
-    assert start(command(folder, name, workers), log).wait(timeout=200) == 0, log.read_text()
+    assert start(command(folder, name, workers), log).wait(timeout=300) == 0, log.read_text()
     assert log.read_text().count("continues after step") >= KILLS - 1  # they resumed, they did not start over
 
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The three runs, two at a time: each is one thread of its own processes, which mostly import."""
+    folder = tmp_path_factory.mktemp("kill")
+    tiny_pack(folder / "pack")
+    with ThreadPoolExecutor(2) as pool:
+        for future in [pool.submit(killed, folder, 2), pool.submit(killed, folder, 0), pool.submit(whole, folder)]:
+            future.result()
+    return folder / "runs"
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_run_killed_five_times_ends_bitwise_as_an_uninterrupted_one(runs: Path, workers: int) -> None:
+    run_dir, whole = runs / f"killed-{workers}", runs / "whole"
     assert curve(run_dir) == curve(whole)
     assert [row[0] for row in curve(run_dir)] == sorted({row[0] for row in curve(run_dir)}, key=int)
     assert scalars(run_dir) == scalars(whole)
