@@ -33,7 +33,7 @@ from packtrain.data.documents import Document
 from packtrain.data.domain import Domain
 from packtrain.data.domains.registry import PAPER, find
 from packtrain.data.origin import size_of
-from packtrain.data.step import AnyStep, Skips, Tally, is_global
+from packtrain.data.step import AnyStep, Skips, Tally, decide, is_global
 from packtrain.errors import UserError
 
 FOLDERS = {"common_crawl": "commoncrawl", "stack_exchange": "stackexchange"}
@@ -92,9 +92,8 @@ def _stage(step: AnyStep, units: list[Iterable[Document]], scratch: Path) -> lis
     for number, unit in enumerate(held):
         parts.append(scratch / f"{number}.npy")
         np.save(parts[-1], step.collect(unit))
-    decision = scratch / f"{step.name.replace(' ', '-')}.npy"
-    step.merge(parts, decision)
-    return [step.apply(unit, np.load(decision, mmap_mode="r"), tally) for unit in held]
+    decision = decide(step, parts, scratch)
+    return [step.apply(unit, decision, tally) for unit in held]
 
 
 @cache

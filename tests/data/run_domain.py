@@ -6,14 +6,14 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
 
 from packtrain.data.documents import Document
 from packtrain.data.domain import Domain
-from packtrain.data.step import Skips, Tally, is_global
+from packtrain.data.step import Skips, Step, Tally, decide, is_global
 
 
 @dataclass
@@ -52,11 +52,10 @@ def made(domain: Domain, path: Path, scratch: Path, parameters: Any = None) -> M
             for number, part in enumerate(parts):
                 saved.append(scratch / f"{len(tallies)}-{number}.npy")
                 np.save(saved[-1], step.collect(iter(part)))
-            step.merge(saved, scratch / f"{len(tallies)}.npy")
-            decision = np.load(scratch / f"{len(tallies)}.npy", mmap_mode="r")
+            decision = decide(step, saved, scratch)
             parts = [list(step.apply(iter(part), decision, tally)) for part in parts]
         else:
-            parts = [list(step(_once(part), tally)) for part in parts]
+            parts = [list(cast(Step, step)(_once(part), tally)) for part in parts]
         assert tally.seen == before
         assert tally.kept == sum(map(len, parts))
         tallies[step.name] = tally

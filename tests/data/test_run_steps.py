@@ -14,6 +14,7 @@ import pytest
 from packtrain.data.documents import Document, document_files, key_number, read_documents
 from packtrain.data.domain import Domain
 from packtrain.data.domains import registry
+from packtrain.data.hash_ranges import ALL, Decision, Shard
 from packtrain.data.plan import stages
 from packtrain.data.prepare import PrepareOptions, prepare
 from packtrain.data.run_steps import units_of
@@ -44,14 +45,13 @@ class Unique:
         rows = [(key_number(d.text), key_number(d.id)) for d in documents]
         return np.array(rows, dtype=np.uint64).reshape(-1, 2)
 
-    def merge(self, parts: list[Path], output: Path) -> None:
+    def merge(self, parts: Iterable[Path], output: Path, shard: Shard = ALL) -> None:
         rows = np.concatenate([np.load(part) for part in parts])
         np.save(output, np.sort(rows[np.unique(rows[:, 0], return_index=True)[1], 1]))
 
-    def apply(self, documents: Iterable[Document], decision: np.ndarray, tally: Tally) -> Iterator[Document]:
+    def apply(self, documents: Iterable[Document], decision: Decision, tally: Tally) -> Iterator[Document]:
         for document in documents:
-            place = np.searchsorted(decision, np.uint64(key_number(document.id)))
-            if place < len(decision) and decision[place] == key_number(document.id):
+            if decision.find(np.array([key_number(document.id)], np.uint64))[0][0]:
                 yield tally.keep(document)
             else:
                 tally.drop(document, "seen before")

@@ -1,7 +1,7 @@
 """documents with the very same text, byte for byte after cleaning: the first of each stays
 
-collect: (hash of the text, hash of the id) per document, in order of the first → merge: of each text all but the first
-(hash_ranges) → the ids that go, sorted → apply
+collect: (hash of the text, document) → merge: of each text that stands more than once the first document (hash_ranges)
+→ apply: a document whose text is another's goes
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from typing import ClassVar
 
 import numpy as np
 
-from packtrain.data import hash_ranges
 from packtrain.data.documents import Document, key_number
+from packtrain.data.hash_ranges import ALL, Decision, Shard, first_two, merge, repeated
 from packtrain.data.step import Tally
 
-ROW = np.dtype([("hash", "<u8"), ("more", "<u8"), ("id", "<u8")])  # 128 bits of the text: no two differ and agree
+ROW = np.dtype([("hash", "<u8"), ("more", "<u8"), ("owner", "<u8")])  # 128 bits of the text: no two differ and agree
 
 
 @dataclass(frozen=True)
@@ -28,26 +28,24 @@ class ExactDuplicates:
     name: ClassVar[str] = "exact duplicates"
 
     def collect(self, documents: Iterable[Document]) -> np.ndarray:
-        rows = np.fromiter((_row(document) for document in documents), dtype=ROW)
-        return rows[np.argsort(rows["hash"], kind="stable")]
+        """Sorted by hash, in the order of the documents: the first two entries of each."""
+        return first_two(_sorted(np.fromiter((_row(document) for document in documents), dtype=ROW)))
 
-    def merge(self, parts: list[Path], output: Path) -> None:
-        hash_ranges.merge(parts, output, _later, ROW, np.dtype("<u8"))
-        gone = np.load(output, mmap_mode="r+")
-        gone.sort()
+    def merge(self, parts: Iterable[Path], output: Path, shard: Shard = ALL) -> None:
+        merge(parts, output, lambda rows: repeated(_sorted(rows)), ROW, shard)
 
-    def apply(self, documents: Iterable[Document], decision: np.ndarray, tally: Tally) -> Iterator[Document]:
+    def apply(self, documents: Iterable[Document], decision: Decision, tally: Tally) -> Iterator[Document]:
         for document in documents:
-            there, _ = hash_ranges.contains(decision, np.array([key_number(document.id)], np.uint64))
-            if there[0]:
+            text, more, own = _row(document)
+            same = decision.rows(text)
+            if (same["owner"][same["more"] == more] != own).any():
                 tally.drop(document, "exact duplicate")
             else:
                 yield tally.keep(document)
 
 
-def _later(rows: np.ndarray) -> np.ndarray:
-    """The ids of all but the first of each text; `rows` sorted stably by hash."""
-    return np.delete(rows["id"], np.unique(rows[["hash", "more"]], return_index=True)[1])
+def _sorted(rows: np.ndarray) -> np.ndarray:
+    return rows[np.lexsort((rows["more"], rows["hash"]))]
 
 
 def _row(document: Document) -> tuple[int, int, int]:

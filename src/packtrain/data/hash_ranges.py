@@ -1,62 +1,127 @@
-"""sorted parts (.npy) ─range of hashes by range→ decide → one .npy, in bounded memory whatever their size
+"""sorted parts (.npy) ─range of hashes by range: Shard→ decide → a table (.npy) each → Decision: what is said of a hash
 
-The hashes of a merge go through memory `AT_ONCE` at a time: all parts' entries between two bounds are put together in
-the order of the parts, sorted stably, and handed to `decide`.
+A merge is cut into equal ranges of the 64-bit hashes. Of each part a range reads its own rows alone, so its memory is
+that of a range whatever the size of the whole, and any process of any machine can make it. The tables stay apart: who
+looks a hash up knows by its upper bits where it stands.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-AT_ONCE = 1 << 24  # entries in memory at a time
+SHARD_BYTES = 1 << 28  # of parts: what a merge holds in memory at a time, four or five times over while it sorts
+ENTRY = np.dtype([("hash", "<u8"), ("owner", "<u8")])  # something found in a document, and the document's key
+
+
+def _no_watch(count: int) -> None:
+    pass
+
+
+@dataclass(frozen=True)
+class Shard:
+    """Range `number` of `count`. `tick` is called as a sign of life."""
+
+    number: int = 0
+    count: int = 1
+    tick: Callable[[int], None] = _no_watch
+
+    def slice(self, hashes: np.ndarray) -> slice:
+        """Where the range lies among sorted hashes."""
+        first = int(np.searchsorted(hashes, _edge(self.number, self.count))) if self.number else 0
+        last = self.number + 1 == self.count
+        return slice(first, len(hashes) if last else int(np.searchsorted(hashes, _edge(self.number + 1, self.count))))
+
+
+ALL = Shard()
+
+
+def shards(size: int) -> int:
+    """How many ranges the merge of `size` bytes of parts is cut into."""
+    return max(1, -(-size // SHARD_BYTES))
+
+
+def range_of(parts: Iterable[Path], dtype: np.dtype, shard: Shard = ALL) -> np.ndarray:
+    """A range of all parts, sorted stably by hash: equal ones in the order of the parts.
+
+    parts: 1-D arrays of `dtype`, sorted by hash: the number itself, or the first field. One is open at a time.
+    """
+    found = [np.empty(0, dtype)]
+    for part in parts:
+        array = np.load(part, mmap_mode="r")
+        found.append(np.array(array[shard.slice(key(array))]))
+        shard.tick(1)
+    here = np.concatenate(found)
+    del found
+    return here[np.argsort(key(here), kind="stable")]
 
 
 def merge(
-    parts: list[Path],
-    output: Path,
-    decide: Callable[[np.ndarray], np.ndarray],
-    dtype: np.dtype,
-    decided: np.dtype | None = None,
+    parts: Iterable[Path], output: Path, decide: Callable[[np.ndarray], np.ndarray], dtype: np.dtype, shard: Shard
 ) -> None:
-    """parts: 1-D arrays of `dtype`, sorted by hash: the number itself, or the field "hash". `decide`: sorted entries of
-    a range → an array of `decided` (default: `dtype`); those of all ranges stand behind one another in `output`."""
-    arrays = [np.load(part, mmap_mode="r") for part in parts]
-    total = sum(len(array) for array in arrays)
-    ranges = -(-total // AT_ONCE) or 1
-    edges = np.array([(2**64 // ranges) * i for i in range(1, ranges)], np.uint64)
-    places = [np.concatenate([[0], np.searchsorted(key(a), edges), [len(a)]]).astype(int) for a in arrays]
-    found: list[Path] = []
-    for i in range(ranges):
-        here = np.concatenate([np.empty(0, dtype), *(a[p[i] : p[i + 1]] for a, p in zip(arrays, places, strict=True))])
-        found.append(output.with_suffix(f".{i}.npy"))
-        np.save(found[-1], decide(here[np.argsort(key(here), kind="stable")]))
-    _join(found, output, decided or dtype)
+    """`decide`: the rows of a range → its table, sorted by hash; an entry is decided by those of its hash alone."""
+    np.save(output, decide(range_of(parts, dtype, shard)))
 
 
 def key(array: np.ndarray) -> np.ndarray:
-    """The hashes of an array of hashes, or of entries with a field "hash"."""
-    return array["hash"] if array.dtype.names else array
+    """The hashes of an array of hashes, or of rows whose first field they are."""
+    return array[array.dtype.names[0]] if array.dtype.names else array
 
 
-def contains(sorted_hashes: np.ndarray, hashes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(which of `hashes` are there, at which place). `sorted_hashes` may be a memory map."""
-    place = np.searchsorted(sorted_hashes, hashes)
-    inside = place < len(sorted_hashes)
-    there = np.zeros(len(hashes), bool)
-    there[inside] = sorted_hashes[place[inside]] == hashes[inside]
-    return there, place
+class Decision:
+    """The tables of a merge in the order of their ranges, memory-mapped when they are first asked."""
+
+    def __init__(self, paths: Sequence[Path]) -> None:
+        self._paths = paths
+        self._open: dict[int, np.ndarray] = {}
+        self._edges = np.array([_edge(i, len(paths)) for i in range(1, len(paths))], np.uint64)
+
+    def table(self, number: int = 0) -> np.ndarray:
+        """That of one range; of a merge that gathers there is one."""
+        if number not in self._open:
+            self._open[number] = np.load(self._paths[number], mmap_mode="r")
+        return self._open[number]
+
+    def find(self, hashes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """(which of `hashes` (N,) stand in it, the first row of each (N,): zeros where there is none)."""
+        there, found = np.zeros(len(hashes), bool), np.zeros(len(hashes), self.table().dtype)
+        ranges = np.searchsorted(self._edges, hashes, side="right")
+        for number in np.unique(ranges).tolist():
+            here, table = np.flatnonzero(ranges == number), self.table(number)
+            place = np.searchsorted(key(table), hashes[here])
+            here, place = here[place < len(table)], place[place < len(table)]
+            same = key(table)[place] == hashes[here]
+            there[here[same]], found[here[same]] = True, table[place[same]]
+        return there, found
+
+    def rows(self, hash_: int) -> np.ndarray:
+        """All rows of one hash."""
+        value = np.uint64(hash_)
+        table = self.table(int(np.searchsorted(self._edges, value, side="right")))
+        return table[np.searchsorted(key(table), value) : np.searchsorted(key(table), value, side="right")]
 
 
-def _join(parts: list[Path], output: Path, dtype: np.dtype) -> None:
-    arrays = [np.load(part, mmap_mode="r") for part in parts]
-    whole = np.lib.format.open_memmap(output, "w+", dtype, (sum(len(a) for a in arrays),))
-    at = 0
-    for array in arrays:
-        whole[at : at + len(array)] = array
-        at += len(array)
-    whole.flush()
-    for part in parts:
-        part.unlink()
+def first_two(entries: np.ndarray) -> np.ndarray:
+    """Of sorted entries with the same hash the first two: what a part must tell of them."""
+    third = np.zeros(len(entries), bool)
+    third[2:] = _same(entries[2:], entries[:-2])
+    return entries[~third]
+
+
+def repeated(entries: np.ndarray) -> np.ndarray:
+    """The first entry of each hash that stands more than once; `entries` sorted stably by hash."""
+    again = _same(entries[1:], entries[:-1])
+    first = np.append(True, ~again)[: len(entries)]
+    return entries[first & np.append(again, False)[: len(entries)]]
+
+
+def _same(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Whether rows agree in all but their owners."""
+    return np.logical_and.reduce([a[name] == b[name] for name in a.dtype.names or () if name != "owner"])
+
+
+def _edge(number: int, count: int) -> np.uint64:
+    return np.uint64((1 << 64) * number // count)

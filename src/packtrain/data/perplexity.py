@@ -9,14 +9,16 @@ from __future__ import annotations
 import math
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
 
 from packtrain.data.documents import Document
+from packtrain.data.hash_ranges import ALL, Decision, Shard
 from packtrain.data.ngram import NGramModel
 from packtrain.data.step import Tally
 from packtrain.errors import UserError
@@ -88,24 +90,29 @@ class Percentiles:
     def collect(self, documents: Iterable[Document]) -> np.ndarray:
         return np.array([float(d.metadata[KEY]) for d in documents], np.float32)
 
-    def merge(self, parts: list[Path], output: Path) -> None:
-        """The two cut-offs, from a histogram whose bins are 0.05 % wide: its memory is the same for any number."""
+    def merge(self, parts: Iterable[Path], output: Path, shard: Shard = ALL) -> None:
+        """A histogram whose bins are 0.05 % wide: its memory is the same for any number. A shard counts some parts."""
+        counts = np.zeros(BINS, np.int64)
+        for part in islice(parts, shard.number, None, shard.count):
+            values = np.load(part, mmap_mode="r")
+            shard.tick(1)
+            for at in range(0, len(values), 1 << 22):
+                counts += np.bincount(_bin(np.asarray(values[at : at + (1 << 22)])), minlength=BINS)
+        np.save(output, counts)
+
+    def gather(self, tables: Sequence[Path], output: Path, tick: Callable[[int], None]) -> None:
+        """The two cut-offs."""
         if self.cutoffs is not None:
             np.save(output, np.array(self.cutoffs, np.float32))
             return
-        counts = np.zeros(BINS, np.int64)
-        for part in parts:
-            values = np.load(part, mmap_mode="r")
-            for at in range(0, len(values), 1 << 22):
-                counts += np.bincount(_bin(np.asarray(values[at : at + (1 << 22)])), minlength=BINS)
-        total = np.cumsum(counts)
+        total = np.cumsum(sum(np.load(table) for table in tables))
         wanted = [p / 100 * total[-1] for p in self.percentiles]
         bins = np.array([int(np.searchsorted(total, w)) for w in wanted], np.uint32)
         upper = np.minimum(bins + 1, BINS - 1).astype(np.uint32) << np.uint32(11)  # the end of the bin
         np.save(output, upper.view(np.float32))
 
-    def apply(self, documents: Iterable[Document], decision: np.ndarray, tally: Tally) -> Iterator[Document]:
-        head, middle = (float(x) for x in decision)
+    def apply(self, documents: Iterable[Document], decision: Decision, tally: Tally) -> Iterator[Document]:
+        head, middle = (float(x) for x in decision.table())
         for document in documents:
             value = float(np.float32(document.metadata[KEY]))
             bucket = BUCKETS[0] if value < head else BUCKETS[1] if value < middle else BUCKETS[2]

@@ -2,27 +2,30 @@
 
 WORK/00/000003/            what stage 0 made of unit 3: outcome.json.zst, documents-00000.jsonl.zst for the next stage,
                            part.npy for the global step; of the last stage train-*, held_out-*; dropped-*/ beside them
-WORK/00-merge/000000/      decision.npy, what the global step between stages 0 and 1 makes of all parts
+WORK/00-merge/000002/      table.npy, what the global step between stages 0 and 1 makes of the third range of the hashes
+WORK/00-gather/000000/     table.npy, what some steps make of all ranges
+WORK/00-decision.json      the tables that stage 1 goes by, written when they are whole
 WORK/excluded/000003.json  files of unit 3 that are left out, with the reason
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from packtrain.data.domain import Domain, Source
 from packtrain.data.domains.registry import find
+from packtrain.data.hash_ranges import Decision
 from packtrain.data.step import AnyStep, GlobalStep, Step, is_global
 from packtrain.data.units import Place
 
 DROPPED = "dropped"
 DOCUMENTS = "documents-00000.jsonl.zst"
 PART = "part.npy"
-DECISION = "decision.npy"
+TABLE = "table.npy"
 
 
 @dataclass(frozen=True)
@@ -55,24 +58,36 @@ class Plan:
         """The units of a stage."""
         return Place(self.work / f"{stage:02d}", self.fingerprint)
 
-    def merge_place(self, stage: int) -> Place:
-        """The decision between `stage` and the next."""
-        return Place(self.work / f"{stage:02d}-merge", self.fingerprint)
+    def merge_place(self, stage: int, parts: str) -> Place:
+        """The ranges of the merge between `stage` and the next; one that was made of other `parts` does not count."""
+        return Place(self.work / f"{stage:02d}-merge", f"{self.fingerprint} {parts}")
 
-    def decision(self, stage: int) -> Path:
-        return self.merge_place(stage).unit(0) / DECISION
+    def decided(self, stage: int) -> Path:
+        """There when the merge after `stage` is whole."""
+        return self.work / f"{stage:02d}-decision.json"
+
+    def decide(self, stage: int, fingerprint: str, units: Sequence[Path]) -> None:
+        """Names the units whose tables are the decision."""
+        values = {"fingerprint": fingerprint, "units": [unit.relative_to(self.work).as_posix() for unit in units]}
+        write_json(self.decided(stage), values)
+
+    def decision(self, stage: int) -> Decision:
+        return Decision([self.work / unit / TABLE for unit in read_json(self.decided(stage))["units"]])
+
+    def decision_is_whole(self, stage: int) -> bool:
+        made = read_json(self.decided(stage))
+        units = [self.work / unit for unit in made["units"]]
+        return all(Place(unit.parent, made["fingerprint"]).values(int(unit.name)) is not None for unit in units)
 
     def excluded(self, unit: int) -> dict[str, str]:
         """Names of the files of a unit that are left out, each with the reason."""
         path = self._excluded(unit)
-        return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        return read_json(path) if path.exists() else {}
 
     def exclude(self, unit: int, name: str, reason: str) -> None:
         path = self._excluded(unit)
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_suffix(".tmp")
-        temporary.write_text(json.dumps({**self.excluded(unit), name: reason}), encoding="utf-8")
-        temporary.replace(path)
+        write_json(path, {**self.excluded(unit), name: reason})
 
     def _excluded(self, unit: int) -> Path:
         return self.work / "excluded" / f"{unit:06d}.json"
@@ -103,3 +118,14 @@ def stages(steps: Iterable[AnyStep]) -> list[Stage]:
         else:
             local.append(step)  # pyright: ignore[reportArgumentType]
     return [*found, Stage(first, tuple(local), None)]
+
+
+def read_json(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def write_json(path: Path, values: Any) -> None:
+    """Whole or not at all."""
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text(json.dumps(values), encoding="utf-8")
+    temporary.replace(path)

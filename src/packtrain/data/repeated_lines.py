@@ -19,8 +19,8 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from packtrain.data import hash_ranges
 from packtrain.data.documents import Document
+from packtrain.data.hash_ranges import ALL, Decision, Shard, merge
 from packtrain.data.step import Tally
 from packtrain.errors import UserError
 
@@ -82,14 +82,14 @@ class RepeatedLines:
         values, counts = np.unique(np.concatenate(parts), return_counts=True)
         return np.repeat(values, np.minimum(counts, 2))
 
-    def merge(self, parts: list[Path], output: Path) -> None:
-        hash_ranges.merge(parts, output, _twice, np.dtype(np.uint64))
+    def merge(self, parts: Iterable[Path], output: Path, shard: Shard = ALL) -> None:
+        merge(parts, output, _twice, np.dtype(np.uint64), shard)
 
-    def apply(self, documents: Iterable[Document], decision: np.ndarray, tally: Tally) -> Iterator[Document]:
+    def apply(self, documents: Iterable[Document], decision: Decision, tally: Tally) -> Iterator[Document]:
         for document in documents:
             salt, lines = self._salt(document), document.text.split("\n")
             hashes = np.array([line_hash(line, salt) for line in lines], np.uint64)
-            repeated, _ = hash_ranges.contains(decision, hashes)
+            repeated, _ = decision.find(hashes)
             empty = hashes == 0
             tally.cut("repeated line", int(repeated.sum()))
             tally.cut("line without words", int((empty & np.array([bool(x.strip()) for x in lines])).sum()))

@@ -13,14 +13,12 @@ from typing import ClassVar
 
 import numpy as np
 
-from packtrain.data import hash_ranges
 from packtrain.data.documents import Document, key_number
+from packtrain.data.hash_ranges import ALL, ENTRY, Decision, Shard, first_two, merge, repeated
 from packtrain.data.repeated_lines import line_hash
 from packtrain.data.sentences import sentences
 from packtrain.data.step import Tally
 from packtrain.errors import UserError
-
-ENTRY = np.dtype([("hash", "u8"), ("owner", "u8")])  # a span, and by its id the document that keeps it
 
 
 @dataclass(frozen=True)
@@ -56,23 +54,20 @@ class RepeatedSpans:
             entries["hash"], entries["owner"] = spans, key_number(document.id)
             parts.append(entries)
         entries = np.concatenate(parts)
-        entries = entries[np.argsort(entries["hash"], kind="stable")]
-        third = np.zeros(len(entries), bool)
-        third[2:] = entries["hash"][2:] == entries["hash"][:-2]
-        return entries[~third]
+        return first_two(entries[np.argsort(entries["hash"], kind="stable")])
 
-    def merge(self, parts: list[Path], output: Path) -> None:
-        hash_ranges.merge(parts, output, _repeated, ENTRY)
+    def merge(self, parts: Iterable[Path], output: Path, shard: Shard = ALL) -> None:
+        merge(parts, output, repeated, ENTRY, shard)
 
-    def apply(self, documents: Iterable[Document], decision: np.ndarray, tally: Tally) -> Iterator[Document]:
+    def apply(self, documents: Iterable[Document], decision: Decision, tally: Tally) -> Iterator[Document]:
         for document in documents:
             lines, spans = self._spans(document.text)
-            there, place = hash_ranges.contains(decision["hash"], spans)
+            there, keeping = decision.find(spans)
             cut: set[int] = set()
             own = key_number(document.id)
             seen: set[int] = set()
             for first in np.flatnonzero(there):
-                if int(decision["owner"][place[first]]) != own or int(spans[first]) in seen:
+                if int(keeping["owner"][first]) != own or int(spans[first]) in seen:
                     cut.update(range(first, first + self.length))
                 seen.add(int(spans[first]))
             if not cut:
@@ -83,16 +78,6 @@ class RepeatedSpans:
                 continue
             tally.cut("repeated sentence", len(cut))
             yield tally.change(document, replace(document, text=_without(lines, cut)))
-
-
-def _repeated(entries: np.ndarray) -> np.ndarray:
-    """The first entry of each hash that stands more than once; `entries` sorted stably by hash."""
-    hashes = entries["hash"]
-    first = np.ones(len(entries), bool)
-    first[1:] = hashes[1:] != hashes[:-1]
-    again = np.zeros(len(entries), bool)
-    again[:-1] = hashes[:-1] == hashes[1:]
-    return entries[first & again]
 
 
 def _without(lines: list[list[str]], cut: set[int]) -> str:

@@ -1,8 +1,9 @@
 """files → units → stage 0 on every unit → merge → stage 1 → … → train-*, held_out-*, dropped-* and the report's values
 
 Units are neighbouring files of some 64 MB together (a larger file is one by itself). Each stage maps the units over
-processes, of this machine or of many; between stages a global step merges what the units contributed. Units, not
-processes, decide every result: one process or a thousand give the same bytes, and a unit that is finished stays so.
+processes, of this machine or of many; between stages a global step merges what the units contributed, in units
+of their own. Units, not processes, decide every result: one process or a thousand give the same bytes, and a unit that
+is finished stays so.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from packtrain.data.plan import DROPPED, Plan
 from packtrain.data.publish import link
 from packtrain.data.report import Report
 from packtrain.data.splits import FEW, both_splits, known_by
-from packtrain.data.stage_work import MergeWork, StageWork
+from packtrain.data.stage_work import StageWork, forget_damaged, merge
 from packtrain.data.statistics import pairs
 
 UNIT_BYTES = 64_000_000
@@ -49,6 +50,7 @@ def run_steps(plan: Plan, folder: Path, weights: Sequence[int], executor: Execut
 
     weights: bytes of each unit, for the progress bar. Raises `Failure` where a unit cannot be made.
     """
+    forget_damaged(plan)
     total, parts = Outcome(), plan.stages
     tallies = []
     for number, stage in enumerate(parts):
@@ -61,7 +63,7 @@ def run_steps(plan: Plan, folder: Path, weights: Sequence[int], executor: Execut
         outcome.tallies = []
         total.merge(outcome)
         if stage.last is not None:
-            complete(MergeWork(plan, number), [1], f"merge {stage.last.name}", executor, rules)
+            merge(plan, number, executor, rules)
     splits = _gather(plan, folder, total)
     dropped = sum((tally.dropped for tally in tallies), start=Counter[str]())
     return {

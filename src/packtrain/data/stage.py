@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from packtrain.data.documents import HALF_PAIR, Document, DocumentWriter, read_file, split_in
+from packtrain.data.hash_ranges import Decision
 from packtrain.data.outcome import Outcome
 from packtrain.data.plan import DOCUMENTS, DROPPED, PART, Plan
 from packtrain.data.splits import FEW, known_by
@@ -39,8 +40,8 @@ def run_unit(plan: Plan, number: int, unit: int, folder: Path, tick: Tick) -> Ou
         )
         documents = _ticking(documents, tick)
         if (first := stage.first) is not None:
-            decision = np.load(plan.decision(number - 1), mmap_mode="r")
-            documents = _through(partial(_applied, first, decision), first.name, documents, out, dropped)
+            apply = partial(_applied, first, plan.decision(number - 1))
+            documents = _through(apply, first.name, documents, out, dropped)
         for step in stage.steps:
             documents = _through(step, step.name, documents, out, dropped)
         if stage.last is not None:
@@ -56,7 +57,7 @@ def run_unit(plan: Plan, number: int, unit: int, folder: Path, tick: Tick) -> Ou
     return out
 
 
-def _applied(step: GlobalStep, decision: np.ndarray, documents: Iterable[Document], tally: Tally) -> Iterator[Document]:
+def _applied(step: GlobalStep, decision: Decision, documents: Iterable[Document], tally: Tally) -> Iterator[Document]:
     return step.apply(documents, decision, tally)
 
 

@@ -8,14 +8,15 @@ the runner checks that the sum is right. What never became a document (a broken 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Protocol, TypeGuard
+from typing import Any, ClassVar, Protocol, TypeGuard, runtime_checkable
 
 import numpy as np
 
 from packtrain.data.documents import Document
+from packtrain.data.hash_ranges import ALL, Decision, Shard
 
 FIRST_SKIPS = 20  # of each reason so many are remembered with file and offset
 
@@ -122,19 +123,28 @@ class Step(Protocol):
 class GlobalStep(Protocol):
     """Needs every file before it can decide about one: deduplication, percentiles of a score.
 
-    collect   what one part of the input contributes; must read all of `documents`
-    merge     the parts (.npy, in the order of the files) → one decision (.npy at `output`), in bounded memory
-    apply     the documents that stay, by the decision (memory-mapped)
-    The order of parts is that of the sorted files: the result never depends on the number of processes.
+    collect   hash: what one part of the input contributes, sorted by hash; must read all of `documents`
+    merge     the parts (.npy, in the order of the files) → the table (.npy at `output`) of one range of the hashes
+    gather    where the step has it: the tables of all ranges → one, for what no range can decide by itself
+    apply     filter: the documents that stay, by the decision (memory-mapped)
+    The order of parts is that of the sorted files: the result never depends on the number of processes, nor on that
+    of the ranges.
     """
 
     name: ClassVar[str]
 
     def collect(self, documents: Iterable[Document]) -> np.ndarray: ...
 
-    def merge(self, parts: list[Path], output: Path) -> None: ...
+    def merge(self, parts: Iterable[Path], output: Path, shard: Shard = ALL) -> None: ...
 
-    def apply(self, documents: Iterable[Document], decision: np.ndarray, tally: Tally) -> Iterator[Document]: ...
+    def apply(self, documents: Iterable[Document], decision: Decision, tally: Tally) -> Iterator[Document]: ...
+
+
+@runtime_checkable
+class Gathering(Protocol):
+    """What a `GlobalStep` may have besides."""
+
+    def gather(self, tables: Sequence[Path], output: Path, tick: Callable[[int], None]) -> None: ...
 
 
 AnyStep = Step | GlobalStep
@@ -142,6 +152,17 @@ AnyStep = Step | GlobalStep
 
 def is_global(step: AnyStep) -> TypeGuard[GlobalStep]:
     return hasattr(step, "collect")
+
+
+def decide(step: GlobalStep, parts: Sequence[Path], folder: Path, shards: int = 1) -> Decision:
+    """The whole merge in this process, its tables in `folder`; on many machines it is `stage_work`'s."""
+    tables = [folder / f"{step.name.replace(' ', '-')}-{number}.npy" for number in range(shards)]
+    for number, table in enumerate(tables):
+        step.merge(parts, table, Shard(number, shards))
+    if isinstance(step, Gathering):
+        tables, ranges = [folder / f"{step.name.replace(' ', '-')}.npy"], tables
+        step.gather(ranges, tables[0], lambda _: None)
+    return Decision(tables)
 
 
 @dataclass(frozen=True)

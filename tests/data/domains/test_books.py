@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from packtrain.data.books.gutenberg import is_free, without_boilerplate
-from packtrain.data.books.shingles import containment, shingles, words
 from packtrain.data.domains import books
 from packtrain.data.domains.books import DOMAIN, Parameters, decoded
+from packtrain.data.shingles import containment, shingles, words
 from packtrain.errors import UserError
 from tests.data.run_domain import Made, corpora, made
 

@@ -8,7 +8,7 @@ a scale of 32, a book of 100 000 words has about 3 000 and the estimate is withi
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar
@@ -16,13 +16,14 @@ from typing import ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from packtrain.data.books.shingles import Hashes, all_shingles, distinct
 from packtrain.data.documents import Document, key_number
+from packtrain.data.hash_ranges import ALL, Decision, Shard, merge, range_of, shards
+from packtrain.data.shingles import Hashes, all_shingles, distinct
 from packtrain.data.step import Tally
 
-ROW = np.dtype([("hash", "<u8"), ("book", "<u8")])
+ROW = np.dtype([("hash", "<u8"), ("book", "<u8"), ("size", "<u8")])  # size: of the book's sketch
+PAIR = np.dtype([("a", "<u8"), ("b", "<u8"), ("common", "<u8"), ("smaller", "<u8")])
 GROUP = np.dtype([("book", "<u8"), ("group", "<u8")])
-ROWS_AT_ONCE = 1 << 22
 MOST_BOOKS = 100  # a shingle in more books than this is a phrase of the trade and says nothing of two of them
 FIELD = "near_duplicates"
 
@@ -42,53 +43,48 @@ class BookCandidates:
     name: ClassVar[str] = "near-duplicate candidates"
 
     def collect(self, documents: Iterable[Document]) -> np.ndarray:
-        """(hash, book), sorted."""
+        """(hash, book, hashes of the book), sorted; the hashes drawn out over all 64 bits, by which merges shard."""
         parts = [np.empty(0, dtype=ROW)]
         for document in documents:
-            hashes = sketch(document.text, self.scale)
+            hashes = sketch(document.text, self.scale) * np.uint64(self.scale)
             rows = np.empty(len(hashes), dtype=ROW)
-            rows["hash"], rows["book"] = hashes, key_number(document.id)
+            rows["hash"], rows["book"], rows["size"] = hashes, key_number(document.id), len(hashes)
             parts.append(rows)
         return np.sort(np.concatenate(parts), order=("hash", "book"))
 
-    def merge(self, parts: list[Path], output: Path) -> None:
-        """(book, group), sorted by book; holds a slice of the hashes at a time, and a number per pair of books."""
-        tables = [np.load(part, mmap_mode="r") for part in parts]
-        sizes: Counter[int] = Counter()
-        pairs: Counter[tuple[int, int]] = Counter()
-        for rows in _slices(tables):
-            books, counts = np.unique(rows["book"], return_counts=True)
-            sizes.update(dict(zip(books.tolist(), counts.tolist(), strict=True)))
-            pairs.update(_pairs(rows))
-        near = [pair for pair, common in pairs.items() if common >= self.threshold * min(sizes[p] for p in pair)]
-        np.save(output, _groups(near))
+    def merge(self, parts: Iterable[Path], output: Path, shard: Shard = ALL) -> None:
+        """How many hashes of this range each two books share: (a, b, common, size of the smaller), sorted."""
+        merge(parts, output, lambda rows: _pairs(rows, shard), ROW, shard)
 
-    def apply(self, documents: Iterable[Document], decision: np.ndarray, tally: Tally) -> Iterator[Document]:
+    def gather(self, tables: Sequence[Path], output: Path, tick: Callable[[int], None]) -> None:
+        """(book, group), sorted by book; the pairs of a range of books at a time are added up."""
+        count = shards(sum(table.stat().st_size for table in tables))
+        near = [np.empty((0, 2), np.uint64)]
+        for number in range(count):
+            pairs = range_of(tables, PAIR, Shard(number, count, tick))
+            pairs = pairs[np.lexsort((pairs["b"], pairs["a"]))]
+            starts = np.flatnonzero(np.append(True, np.diff(pairs["a"]) | np.diff(pairs["b"]))[: len(pairs)])
+            common = np.add.reduceat(pairs["common"], starts) if len(starts) else starts
+            pairs = pairs[starts]
+            alike = pairs[common >= self.threshold * pairs["smaller"]]
+            near.append(np.stack([alike["a"], alike["b"]], axis=1))
+        np.save(output, _groups(np.concatenate(near).tolist()))
+
+    def apply(self, documents: Iterable[Document], decision: Decision, tally: Tally) -> Iterator[Document]:
         for document in documents:
-            key = np.uint64(key_number(document.id))
-            at = int(np.searchsorted(decision["book"], key))
-            if at < len(decision) and decision["book"][at] == key:
+            found = decision.rows(key_number(document.id))
+            if len(found):
                 tally.cut("candidates")
-                metadata = {**document.metadata, FIELD: int(decision["group"][at])}
+                metadata = {**document.metadata, FIELD: int(found["group"][0])}
                 yield tally.change(document, replace(document, metadata=metadata))
             else:
                 yield tally.keep(document)
 
 
-def _slices(tables: list[npt.NDArray]) -> Iterator[npt.NDArray]:
-    """All rows of the tables, a range of hashes at a time, sorted."""
-    total = sum(len(table) for table in tables)
-    highest = max((int(table["hash"][-1]) for table in tables if len(table)), default=0)
-    count = max(1, -(-total // ROWS_AT_ONCE))
-    bounds = [np.uint64(highest * i // count) for i in range(1, count)]
-    edges = [[0, *np.searchsorted(table["hash"], bounds).tolist(), len(table)] for table in tables]
-    for i in range(count):
-        rows = [table[edge[i] : edge[i + 1]] for table, edge in zip(tables, edges, strict=True)]
-        yield np.sort(np.concatenate([np.empty(0, dtype=ROW), *rows]), order=("hash", "book"))
-
-
-def _pairs(rows: npt.NDArray) -> Counter[tuple[int, int]]:
-    """How many hashes each two books share."""
+def _pairs(rows: npt.NDArray, shard: Shard) -> npt.NDArray:
+    """How many of these hashes each two books share; `rows` sorted by hash."""
+    rows = np.sort(rows, order=("hash", "book"))
+    of_book = dict(zip(rows["book"].tolist(), rows["size"].tolist(), strict=True))
     found: Counter[tuple[int, int]] = Counter()
     change = np.flatnonzero(np.diff(rows["hash"])) + 1
     starts = np.concatenate([[0], change])
@@ -101,7 +97,9 @@ def _pairs(rows: npt.NDArray) -> Counter[tuple[int, int]]:
             for j in range(i + 1, size):
                 pair, count = np.unique(books[:, [i, j]], axis=0, return_counts=True)
                 found.update({(int(a), int(b)): int(n) for (a, b), n in zip(pair, count, strict=True)})
-    return found
+                shard.tick(1)
+    table = [(*pair, common, min(of_book[book] for book in pair)) for pair, common in sorted(found.items())]
+    return np.array(table, dtype=PAIR)
 
 
 def _groups(pairs: list[tuple[int, int]]) -> npt.NDArray:

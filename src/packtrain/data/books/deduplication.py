@@ -14,14 +14,15 @@ from typing import ClassVar
 import numpy as np
 
 from packtrain.data.books.candidates import FIELD
-from packtrain.data.books.shingles import containment, shingles
 from packtrain.data.documents import Document, key_number
+from packtrain.data.hash_ranges import ALL, Decision, Shard, merge
+from packtrain.data.shingles import containment, shingles
 from packtrain.data.step import Tally
 
 ID_BYTES = 240
 # `part` 0: a shingle's hash; 1, 2, …: eight bytes of the book's id each
-ROW = np.dtype([("group", "<u8"), ("book", "<u8"), ("hash", "<u8"), ("part", "u1")])
-DROPPED = np.dtype([("book", "<u8"), ("common", "<f4"), ("kept", f"S{ID_BYTES}")])
+ROW = np.dtype([("group", "<u8"), ("book", "<u8"), ("hash", "<u8"), ("part", "<u8")])
+DROPPED = np.dtype([("group", "<u8"), ("book", "<u8"), ("common", "<f8"), ("kept", f"S{ID_BYTES}")])
 REASON = "over {:.0%} in common with a longer book"
 
 
@@ -38,16 +39,16 @@ class BookDeduplication:
         books.sort(key=lambda rows: (int(rows["group"][0]), int(rows["book"][0])))
         return np.concatenate([np.empty(0, dtype=ROW), *books])
 
-    def merge(self, parts: list[Path], output: Path) -> None:
-        """(book, share in common, id of the kept one), sorted by book; holds one group at a time."""
-        where: dict[int, list[np.ndarray]] = {}
-        for part in parts:
-            table = np.load(part, mmap_mode="r")
-            groups, starts = np.unique(table["group"], return_index=True)
-            for group, start, end in zip(groups.tolist(), starts, [*starts[1:], len(table)], strict=False):
-                where.setdefault(group, []).append(table[start:end])
-        dropped = [row for group in sorted(where) for row in self._decide(np.concatenate(where[group]))]
-        np.save(output, np.sort(np.array(dropped, dtype=DROPPED), order="book"))
+    def merge(self, parts: Iterable[Path], output: Path, shard: Shard = ALL) -> None:
+        """(group, book, share in common, id of the kept one), sorted by group; a group lies in one shard."""
+        merge(parts, output, lambda rows: self._of_groups(rows, shard), ROW, shard)
+
+    def _of_groups(self, rows: np.ndarray, shard: Shard) -> np.ndarray:
+        dropped = []
+        for group in np.split(rows, np.flatnonzero(np.diff(rows["group"])) + 1) if len(rows) else ():
+            dropped += [(int(group["group"][0]), *row) for row in self._decide(group)]
+            shard.tick(1)
+        return np.sort(np.array(dropped, dtype=DROPPED), order=("group", "book"))
 
     def _decide(self, rows: np.ndarray) -> Iterator[tuple[int, float, bytes]]:
         """What goes of one group."""
@@ -67,15 +68,15 @@ class BookDeduplication:
             else:
                 kept.append(book)
 
-    def apply(self, documents: Iterable[Document], decision: np.ndarray, tally: Tally) -> Iterator[Document]:
+    def apply(self, documents: Iterable[Document], decision: Decision, tally: Tally) -> Iterator[Document]:
         reason = REASON.format(self.over)
         for document in documents:
-            key = np.uint64(key_number(document.id))
-            at = int(np.searchsorted(decision["book"], key))
+            gone = decision.rows(document.metadata[FIELD]) if FIELD in document.metadata else ()
             metadata = {name: value for name, value in document.metadata.items() if name != FIELD}
-            if at < len(decision) and decision["book"][at] == key:
-                row = decision[at]
-                found = {"duplicate_of": bytes(row["kept"]).decode("utf-8", "replace"), "common": float(row["common"])}
+            row = next((row for row in gone if row["book"] == key_number(document.id)), None)
+            if row is not None:
+                common = float(np.float32(row["common"]))
+                found = {"duplicate_of": bytes(row["kept"]).decode("utf-8", "replace"), "common": common}
                 tally.drop(replace(document, metadata={**metadata, **found}), reason)
             else:
                 yield tally.change(document, replace(document, metadata=metadata))
