@@ -28,6 +28,10 @@ from packtrain.training.optimiser import build_optimiser, clip_gradients
 from packtrain.training.schedule import OptimConfig
 
 CONFIG = ModelConfig(dim=32, n_layers=3, n_heads=8, n_kv_heads=4, vocab_size=40, ffn_multiple_of=16)
+UNLIKE = dataclasses.replace(  # LLaMA: every switch of the architecture that FSDP wraps
+    CONFIG, norm="layer", norm_placement="post", feed_forward="gelu", positions="learned", tied_embeddings=True,
+    max_sequence_length=16,
+)  # fmt: skip
 OPTIM = OptimConfig(learning_rate=1e-2, warmup_steps=0, schedule="constant", clip_at=0.5)
 STEPS, ACCUMULATION, ROWS, T = 3, 2, 8, 16
 MESHES = {
@@ -103,7 +107,23 @@ def main(compile: bool) -> None:
             if world.first:
                 print("equal", where, flush=True)
     half(world.size)
+    if not compile:
+        other_architecture(world.size)
     stop()
+
+
+def other_architecture(size: int) -> None:
+    """A tied table is one parameter of the root's group, gathered for the look-up and the output alike."""
+    expected = train(initialise(Llama(UNLIKE), 7), True, None)
+    for degrees in (one for one in MESHES[size] if one.tensor == 1):
+        mesh = make_mesh(degrees, "cpu")
+        model = shard_model(UNLIKE, torch.float32, Engine(), mesh)
+        model.to_empty(device="cpu")
+        fill(model, 7, mesh)
+        weights_equal(model, initialise(Llama(UNLIKE), 7), f"{degrees} another architecture")
+        same(train(model, True, mesh), expected, f"{degrees} another architecture")
+        if torch.distributed.get_rank() == 0:
+            print("another architecture", degrees, flush=True)
 
 
 def half(size: int) -> None:

@@ -25,3 +25,4 @@ def test_meshes_equal_one_process(processes: int, how: str) -> None:
     assert ended.code == 0, ended.output
     meshes, policies = {2: 2, 4: 4}[processes], {"eager": 4, "compiled": 3}[how]
     assert ended.output.count("equal ") == meshes * (policies + 1)  # and one with a document mask
+    assert ended.output.count("another architecture") == {2: 1, 4: 2}[processes] * (how == "eager")

@@ -26,6 +26,17 @@ def test_the_same_text_gives_the_same_bytes_whatever_the_threads(monkeypatch: py
     assert [pieces[0].id_to_piece(i) for i in range(320)] == [pieces[1].id_to_piece(i) for i in range(320)]
 
 
+def test_digits_are_split_or_may_join_as_one_chooses() -> None:
+    years = [f"in 19{n:02} and 20{n:02}\n" for n in range(40)] * 5
+    split, joined = (
+        sentencepiece.SentencePieceProcessor(model_proto=train_tokenizer(years, 275, split_digits=split))  # pyright: ignore
+        for split in (True, False)
+    )
+    assert [p for p in split.encode("1917", out_type=str) if p != "\u2581"] == ["1", "9", "1", "7"]
+    assert any("19" in piece for piece in joined.encode("1917", out_type=str))
+    assert split.vocab_size() == joined.vocab_size()
+
+
 def test_the_settings_are_the_published_ones() -> None:
     proto = sentencepiece_model_pb2.ModelProto.FromString(train_tokenizer(TEXT, 320))  # pyright: ignore
     trainer, normalizer = proto.trainer_spec, proto.normalizer_spec

@@ -10,10 +10,11 @@ from torch import Tensor
 from packtrain.checkpoint.directory import read_meta, resolve
 from packtrain.checkpoint.load import read_weights
 from packtrain.errors import UserError
-from packtrain.model.config import ModelConfig
+from packtrain.model.config import SWITCHES, ModelConfig, switches
 
 SHAPE = (
     "dim", "n_layers", "n_heads", "n_kv_heads", "vocab_size", "ffn_dim", "ffn_multiple_of", "rope_theta", "norm_eps",
+    *SWITCHES,
 )  # fmt: skip
 
 
@@ -27,7 +28,7 @@ def find_source(source: Path, model: ModelConfig, tokenizer: str) -> Path:
     path = resolve(source)
     meta: dict[str, Any] = read_meta(path)
     for name in SHAPE:
-        there, here = meta["model"].get(name), getattr(model, name)
+        there, here = meta["model"].get(name, switches().get(name)), getattr(model, name)
         if there != here:
             raise UserError(
                 f"init_from={source}: its model.{name} is {there}, this run's is {here}: give model.{name}={there}"

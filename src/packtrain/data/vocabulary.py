@@ -25,6 +25,7 @@ def make_tokenizer(
     held_out: float,
     overwrite: bool = False,
     say: Callable[[str], None] = print,
+    split_digits: bool = True,
 ) -> None:
     """Trains a tokenizer on the training documents of `inputs` (folders or files).
 
@@ -33,11 +34,12 @@ def make_tokenizer(
     """
     files = document_files(inputs)
     settings = {"documents": inputs_digest(files), "vocab_size": vocab_size, "held_out": held_out}
+    settings |= {} if split_digits else {"split_digits": False}
     if already_made(output, settings, _made(output), overwrite, say):
         return
     counts: Counter[str] = Counter()
     say(f"training a tokenizer of {vocab_size} pieces")
-    model = train_tokenizer(_training_texts(files, held_out, counts), vocab_size)
+    model = train_tokenizer(_training_texts(files, held_out, counts), vocab_size, split_digits)
     record = {"settings": settings, "sha256": hashlib.sha256(model).hexdigest(), **counts}
     output.parent.mkdir(parents=True, exist_ok=True)
     temporary = output.with_name(output.name + ".tmp")

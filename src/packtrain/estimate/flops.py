@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from packtrain.errors import UserError, did_you_mean
-from packtrain.model.config import ModelConfig, parameter_count
+from packtrain.model.config import ModelConfig, parameter_count, position_parameters
 
 Convention = Literal["6N", "6N+attention"]
 CONVENTIONS: tuple[Convention, ...] = ("6N", "6N+attention")
@@ -52,9 +52,10 @@ def flops_per_token(config: ModelConfig, sequence_length: int, convention: str =
     if convention == "6N":
         return 6.0 * everything
     if convention == "6N+attention":
-        input_embedding = config.vocabulary * config.dim
+        looked_up = 0 if config.tied_embeddings else config.vocabulary * config.dim  # tied: the output multiplies by it
+        looked_up += position_parameters(config)
         attention = 12.0 * config.n_layers * config.dim * sequence_length
-        return 6.0 * (everything - input_embedding) + attention
+        return 6.0 * (everything - looked_up) + attention
     raise UserError(f"convention={convention}{did_you_mean(convention, CONVENTIONS)}")
 
 
@@ -73,6 +74,6 @@ def hardware_flops(
 
 
 def layer_matrices(config: ModelConfig) -> int:
-    """Parameters of one layer's seven matrices."""
+    """Parameters of one layer's matrices."""
     kv = config.kv_heads * config.head_dim
-    return 2 * config.dim * config.dim + 2 * config.dim * kv + 3 * config.dim * config.hidden_dim
+    return 2 * config.dim * config.dim + 2 * config.dim * kv + config.ffn_matrices * config.dim * config.hidden_dim

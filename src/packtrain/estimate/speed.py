@@ -139,7 +139,7 @@ def pass_bytes(config: ModelConfig, setup: Setup) -> float:
     """Bytes that a token moves outside matrix products and attention; the loss reads and writes its logits 3 times."""
     width, kv, ff = FUSED if setup.fused else EAGER
     layer = width * config.dim + kv * config.kv_heads * config.head_dim + ff * config.hidden_dim
-    again = {"none": 1.0, "selective": 4 / 3, "manual": 7 / 6, "full": 4 / 3}[setup.recompute]
+    again = {"none": 1.0, "selective": 4 / 3, "manual": 7 / 6, "full": 4 / 3}[config.recompute(setup.recompute)]
     return config.n_layers * layer * again + 6 * 4 * config.vocabulary
 
 
@@ -147,7 +147,7 @@ def _operand_bytes(config: ModelConfig, tokens: float, tensor: int) -> float:
     """bf16 bytes that one forward of all matrix products reads and writes on a GPU: inputs, weights, outputs."""
     kv = config.kv_heads * config.head_dim
     shapes = [(config.dim, config.dim)] * 2 + [(config.dim, kv)] * 2
-    shapes += [(config.dim, config.hidden_dim)] * 2 + [(config.hidden_dim, config.dim)]
+    shapes += [(config.dim, config.hidden_dim)] * (config.ffn_matrices - 1) + [(config.hidden_dim, config.dim)]
     layer = sum(tokens * (a + b / tensor) + a * b / tensor for a, b in shapes)
     head = tokens * (config.dim + config.vocabulary / tensor) + config.dim * config.vocabulary / tensor
     return 2 * (config.n_layers * layer + head)

@@ -24,16 +24,20 @@ def layer_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
     """Part of a layer → shape, without the prefix `layers.i.`."""
     C, F, kv = config.dim, config.hidden_dim, config.kv_heads * config.head_dim
     shapes = ((C,), (C, C), (kv, C), (kv, C), (C, C), (C,), (F, C), (C, F), (F, C))
-    return dict(zip(LAYER_PARTS, shapes, strict=True))
+    parts = LAYER_PARTS if config.feed_forward == "swiglu" else LAYER_PARTS[:-1]  # without a gate there is no w3
+    return dict(zip(parts, shapes, strict=False))
 
 
 def tensor_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
-    """Every tensor of the model → its shape: tok_embeddings, the layers in order, norm, output."""
+    """Every tensor of the model → its shape: tok_embeddings, learned positions, the layers in order, norm, output."""
     table = (config.vocabulary, config.dim)
     shapes: dict[str, tuple[int, ...]] = {"tok_embeddings.weight": table}
+    if config.positions == "learned":
+        shapes["positions.weight"] = (config.max_sequence_length, config.dim)
     for i in range(config.n_layers):
         shapes |= {f"layers.{i}.{part}": shape for part, shape in layer_shapes(config).items()}
-    return shapes | {"norm.weight": (config.dim,), "output.weight": table}
+    output = {} if config.tied_embeddings else {"output.weight": table}
+    return shapes | {"norm.weight": (config.dim,)} | output
 
 
 def check_shapes(found: Mapping[str, tuple[int, ...]], expected: Mapping[str, tuple[int, ...]], where: object) -> None:

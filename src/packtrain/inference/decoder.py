@@ -4,11 +4,13 @@
     step      one new token a row (B,) → logits (B, V); every row writes at its own position
 
 wq, wk, wv are one matrix here, and w1, w3: at batch 1 a step is reading weights, and one large product reads them
-faster than three. The cache is allocated once. Norms and rotations are fp32, as in training.
+faster than three. The cache is allocated once. Norms and rotations are fp32, as in training. The switches of the
+architecture are resolved in the constructor, as in the model.
 """
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 
 import torch
@@ -18,8 +20,11 @@ from torch.nn import functional as F
 from packtrain.inference.layer import Layer, read_layer
 from packtrain.inference.matrices import ACTIVATIONS, Matrix, Precision, matrix
 from packtrain.model.config import ModelConfig
+from packtrain.model.feed_forward import activation
 from packtrain.model.llama import Llama
-from packtrain.model.rope import rope_table, turn
+from packtrain.model.norm import NORMS, as_is
+from packtrain.model.positions import check_length, make_positions, turning
+from packtrain.model.rope import turn
 
 ROUNDED = 256  # the length of a compiled step's cache is a multiple of so many tokens
 
@@ -27,7 +32,7 @@ ROUNDED = 256  # the length of a compiled step's cache is a multiple of so many 
 class Decoder(nn.Module):
     """A model made ready to generate. `reset` gives it a cache; `prefill` and `step` fill it.
 
-    embedding (V, C): a table, never quantised; norm (C,); output: a matrix.
+    embedding (V, C): a table, never quantised; norm (C,); output: a matrix; table: that of learned positions.
     """
 
     embedding: Tensor
@@ -38,7 +43,7 @@ class Decoder(nn.Module):
 
     def __init__(
         self, config: ModelConfig, precision: Precision, layers: list[Layer], embedding: Tensor, norm: Tensor,
-        output: Matrix,
+        output: Matrix, table: Tensor | None = None,
     ) -> None:  # fmt: skip
         super().__init__()
         self.config, self.precision = config, precision
@@ -47,6 +52,13 @@ class Decoder(nn.Module):
         self.register_buffer("embedding", embedding)
         self.register_buffer("norm", norm)
         self.output = output
+        self.activation, self.turning = activation(config), turning(config)
+        norm_of: Callable[[Tensor, Tensor], Tensor] = functools.partial(NORMS[config.norm], eps=config.norm_eps)
+        self.normalised = norm_of
+        self.before, self.behind = (norm_of, as_is) if config.norm_placement == "pre" else (as_is, norm_of)
+        self.positions = make_positions(config)
+        if table is not None:
+            self.positions.weight = nn.Parameter(table, requires_grad=False)
         self.lengths = torch.zeros(0, dtype=torch.long)
         self.keys = self.values = torch.zeros(0)
         self.compiled: Callable[..., Tensor] | None = None
@@ -71,9 +83,14 @@ class Decoder(nn.Module):
         def get(name: str) -> Tensor:
             return tensors[f"{name}.weight"].detach().to(device)
 
-        layers = [read_layer(lambda part, i=i: get(f"layers.{i}.{part}"), precision) for i in range(config.n_layers)]
+        gated = config.feed_forward == "swiglu"
+        layers = [
+            read_layer(lambda part, i=i: get(f"layers.{i}.{part}"), precision, gated) for i in range(config.n_layers)
+        ]
         embedding = get("tok_embeddings").to(ACTIVATIONS[precision])
-        return cls(config, precision, layers, embedding, get("norm"), matrix(get("output"), precision)).eval()
+        output = matrix(get("tok_embeddings" if config.tied_embeddings else "output"), precision)
+        table = get("positions") if config.positions == "learned" else None
+        return cls(config, precision, layers, embedding, get("norm"), output, table).eval()
 
     def compile_step(self) -> None:
         """From now on `step` is one compiled graph of fixed shapes, on CUDA a CUDA graph.
@@ -87,6 +104,7 @@ class Decoder(nn.Module):
     def reset(self, rows: int, length: int) -> None:
         """An empty cache for `rows` sequences of up to `length` tokens: 2 · layers · kv width numbers for each."""
         config, device = self.config, self.device
+        check_length(config, length)
         if self.compiled is not None:
             length = ROUNDED * -(-length // ROUNDED)
         shape = (config.n_layers, rows, config.kv_heads, length, config.head_dim)
@@ -98,7 +116,7 @@ class Decoder(nn.Module):
                 torch._dynamo.mark_static_address(self.keys)
                 torch._dynamo.mark_static_address(self.values)
         self.lengths = torch.zeros(rows, dtype=torch.long, device=device)
-        self.table = rope_table(torch.arange(length, device=device), config.head_dim, config.rope_theta)
+        self.table = self.turning(torch.arange(length, device=device))
 
     @torch.inference_mode()
     def prefill(self, tokens: Tensor, lengths: Tensor) -> Tensor:
@@ -120,7 +138,7 @@ class Decoder(nn.Module):
     def _read(self, tokens: Tensor) -> Tensor:
         """tokens (B, T) → the last layer's output (B, T, C); their keys and values go into the cache."""
         T = tokens.shape[1]
-        x = F.embedding(tokens, self.embedding)
+        x = self.positions(F.embedding(tokens, self.embedding), torch.arange(T, device=tokens.device))
         rope = self.table[:T]
         for i, layer in enumerate(self.stack):
             q, k, v = self._heads(layer, x, rope)
@@ -136,7 +154,7 @@ class Decoder(nn.Module):
             return self._compiled_step(self.compiled, tokens)
         at = self.lengths
         B, n = tokens.shape[0], int(at.max()) + 1
-        x = F.embedding(tokens[:, None], self.embedding)  # (B, 1, C)
+        x = self.positions(F.embedding(tokens[:, None], self.embedding), at[:, None])  # (B, 1, C)
         rope = self.table[at][:, None]  # (B, 1, D/2, 2)
         rows = torch.arange(B, device=x.device)
         even = bool((at == at[0]).all())
@@ -161,8 +179,8 @@ class Decoder(nn.Module):
 
         Without a cache: sequences that share a beginning may stand in one row (`evaluation.tasks.packing`).
         """
-        x = F.embedding(tokens, self.embedding)
-        rope = rope_table(positions, self.config.head_dim, self.config.rope_theta)
+        x = self.positions(F.embedding(tokens, self.embedding), positions)
+        rope = self.turning(positions)
         seen = torch.zeros(mask.shape, dtype=self.dtype, device=x.device).masked_fill_(~mask, -torch.inf)[:, None]
         for layer in self.stack:
             q, k, v = self._heads(layer, x, rope)
@@ -191,7 +209,7 @@ class Decoder(nn.Module):
 
     def _fixed_step(self, tokens: Tensor, at: Tensor, rope: Tensor, keys: Tensor, values: Tensor) -> Tensor:
         """`step` without a shape that depends on where the rows are: (B,), (B,), (B, 1, D/2, 2) → (B, V)."""
-        x = F.embedding(tokens[:, None], self.embedding)  # (B, 1, C)
+        x = self.positions(F.embedding(tokens[:, None], self.embedding), at[:, None])  # (B, 1, C)
         rows = torch.arange(x.shape[0], device=x.device)
         mask = (torch.arange(keys.shape[3], device=x.device) <= at[:, None])[:, None, None]  # (B, 1, 1, length)
         for i, layer in enumerate(self.stack):
@@ -215,19 +233,16 @@ class Decoder(nn.Module):
         """x (B, T, C) → rotated q (B, H, T, D), rotated k and v (B, Hkv, T, D)."""
         config = self.config
         B, T, _ = x.shape
-        joined = layer.qkv(self._normalised(x, layer.attention_norm)).view(B, T, -1, config.head_dim)
+        joined = layer.qkv(self.before(x, layer.attention_norm)).view(B, T, -1, config.head_dim)
         qk, v = joined.split([config.n_heads + config.kv_heads, config.kv_heads], dim=2)
         q, k = turn(qk, rope, backwards=False).split([config.n_heads, config.kv_heads], dim=2)
         return q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2)
 
     def _leave(self, layer: Layer, x: Tensor, heads: Tensor) -> Tensor:
         """The attention's output (B, H, T, D) → wo, residual, feed-forward, residual."""
-        h = x + layer.wo(heads.transpose(1, 2).reshape(*x.shape[:2], -1))
-        gate, up = layer.w13(self._normalised(h, layer.ffn_norm)).chunk(2, dim=-1)
-        return h + layer.w2(F.silu(gate) * up)
-
-    def _normalised(self, x: Tensor, weight: Tensor) -> Tensor:
-        return F.rms_norm(x.float(), weight.shape, weight, self.config.norm_eps).to(x.dtype)
+        h = self.behind(x + layer.wo(heads.transpose(1, 2).reshape(*x.shape[:2], -1)), layer.attention_norm)
+        inner = self.activation(layer.w13(self.before(h, layer.ffn_norm)))
+        return self.behind(h + layer.w2(inner), layer.ffn_norm)
 
     def _logits(self, x: Tensor) -> Tensor:
-        return self.output(self._normalised(x, self.norm)).float()
+        return self.output(self.normalised(x, self.norm)).float()

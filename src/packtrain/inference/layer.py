@@ -1,4 +1,4 @@
-"""the nine tensors of a layer → four matrices and two norms: wq, wk, wv in one, w1, w3 in one"""
+"""the tensors of a layer → four matrices and two norms: wq, wk, wv in one, w1 and, where there is a gate, w3 in one"""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Layer(nn.Module):
         self.qkv, self.wo, self.w13, self.w2 = qkv, wo, w13, w2
 
 
-def read_layer(get: Callable[[str], Tensor], precision: Precision) -> Layer:
+def read_layer(get: Callable[[str], Tensor], precision: Precision, gated: bool = True) -> Layer:
     """`get` gives a weight by its name within the layer, `attention.wq`; it is forgotten when it is in `precision`."""
 
     def joined(*names: str) -> Matrix:
@@ -35,6 +35,6 @@ def read_layer(get: Callable[[str], Tensor], precision: Precision) -> Layer:
         get("ffn_norm"),
         joined("attention.wq", "attention.wk", "attention.wv"),
         joined("attention.wo"),
-        joined("feed_forward.w1", "feed_forward.w3"),
+        joined("feed_forward.w1", *(["feed_forward.w3"] if gated else [])),
         joined("feed_forward.w2"),
     )

@@ -68,7 +68,9 @@ def load_decoder(folder: Path, device: str = "cpu") -> tuple[Decoder, dict[str, 
             for i in range(config.n_layers)
         ]
         output = _matrix(tensors, "output")
-        decoder = Decoder(config, precision, layers, tensors["embedding"], tensors["norm"], output)
+        decoder = Decoder(
+            config, precision, layers, tensors["embedding"], tensors["norm"], output, tensors.get("positions.weight")
+        )
     except (OSError, SafetensorError, KeyError) as error:
         reason = str(error).splitlines()[0]
         raise Failure(f"{folder / WEIGHTS}: is damaged or incomplete ({reason}); quantise the model again") from error

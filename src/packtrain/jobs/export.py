@@ -73,6 +73,7 @@ def run(job: ExportJob) -> None:
     checkpoint = resolve(job.checkpoint, say=say)
     meta = read_meta(checkpoint)
     config = build(ModelConfig, meta["model"], "model")
+    config.require_llama(f"format={job.format}")
     tokenizer = load_tokenizer(job.tokenizer, checkpoint, meta["tokenizer_fingerprint"])
     name = model_name(checkpoint)
     output = Path(job.output) if job.output else Path("exports") / f"{name}-{job.format}-{job.precision}"

@@ -105,7 +105,7 @@ def _shape(job: PlanJob) -> dict[str, Any]:
         "flops_per_token": flops | {"hardware": executed.total},
         "flops_total": flops[job.convention] * data.tokens,
         "convention": job.convention,
-        "recompute": job.recompute,
+        "recompute": model.recompute(job.recompute),
         "tokens_per_parameter": data.tokens / parameters,
         "overtraining": {
             "over_20_tokens_a_parameter": data.tokens / parameters / RULE,

@@ -16,6 +16,7 @@ class TokenizerJob:
     output: str
     vocab_size: int = 32000
     held_out: float = 0.05
+    split_digits: bool = True
     overwrite: bool = False
 
     def __post_init__(self) -> None:
@@ -30,4 +31,11 @@ def as_paths(value: str | tuple[str, ...]) -> list[Path]:
 
 def run(job: TokenizerJob) -> None:
     """Trains the tokenizer, or says that it is there."""
-    make_tokenizer(as_paths(job.input), Path(job.output), job.vocab_size, job.held_out, job.overwrite)
+    make_tokenizer(
+        as_paths(job.input),
+        Path(job.output),
+        job.vocab_size,
+        job.held_out,
+        job.overwrite,
+        split_digits=job.split_digits,
+    )

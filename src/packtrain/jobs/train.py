@@ -144,6 +144,7 @@ def _check(job: TrainJob, world: World) -> tuple[torch.device, Engine, Setup, De
     shape = degrees(job.parallel, world.size)
     setup = prepare(job.model, job.data, job.optim, job.seed, shape.data, job.changes)
     check_tensor(setup.model, shape.tensor, job.data.sequence_length)
+    engine = engine.suited(setup.model)
     if job.fp8 and shape.tensor > 1:
         raise UserError(f"fp8=true does not go with parallel.tensor={shape.tensor}: give parallel.tensor=1")
     if job.init_from is not None and not (Path(job.run_dir) / "config.yaml").exists():

@@ -57,6 +57,8 @@ def announce(job: Started, setup: Setup, start: int, engine: str, parallel: Para
         f"{steps.batch_tokens:,} tokens ({steps.accumulation} × {steps.micro_batch} sequences of "
         f"{steps.sequence_length}), {job.precision}"
     )
+    if not setup.model.layer_by_hand and "recompute none" in engine:
+        engine += " (autograd: the backward by hand is of LLaMA's layer)"
     if parallel.mesh is not None:
         engine += f", mesh {parallel.mesh.degrees} (replicate × shard × tensor)"
     for line in (engine, *setup.repetitions().lines(), *(one.line() for one in setup.boundaries)):

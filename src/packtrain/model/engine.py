@@ -7,13 +7,14 @@ import os
 import shutil
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
 
 from packtrain.errors import UserError
 from packtrain.model.attention_backends.choose import AttentionName, automatic, choose
+from packtrain.model.config import ModelConfig
 from packtrain.model.fp8 import unavailable
 
 Recompute = Literal["none", "full", "selective", "manual"]
@@ -46,6 +47,16 @@ class Engine:
                 f"fp8=true is a choice of the backward written by hand, not of recompute={self.recompute}: "
                 "give recompute=manual"
             )
+
+    def suited(self, config: ModelConfig) -> Engine:
+        """This engine for a model of `config`: a layer unlike LLaMA's has no backward by hand but autograd's.
+
+        Raises `UserError` for fp8, which is a choice of that backward."""
+        if self.recompute != "manual" or config.layer_by_hand:
+            return self
+        if self.fp8:
+            config.require_llama("fp8=true")
+        return replace(self, recompute="none")
 
     def check(self, device: torch.device) -> None:
         """Raises `UserError` where this engine does not run on `device`."""

@@ -26,6 +26,21 @@ class Linear(nn.Module):
         return f"{self.in_features} → {self.out_features}"
 
 
+class TiedLinear(nn.Module):
+    """y = x Wᵀ with the table of an embedding, which keeps it: no parameter of its own, (…, C) → (…, V)."""
+
+    def __init__(self, embedding: Embedding) -> None:
+        super().__init__()
+        self._embedding = [embedding]  # in a list: not a part of this module, and whatever weight it has by then
+
+    @property
+    def weight(self) -> nn.Parameter:
+        return self._embedding[0].weight
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.linear(x, self.weight.to(x.dtype))
+
+
 class Embedding(nn.Module):
     """Rows of a fp32 table, cast to `compute_dtype` after the look-up: (B, T) → (B, T, C)."""
 

@@ -1,4 +1,4 @@
-"""tokens → tok_embeddings → block × n_layers → norm → output → logits, or straight to the loss"""
+"""tokens → tok_embeddings → positions → block × n_layers → norm → output → logits, or straight to the loss"""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from packtrain.model.block import TransformerBlock
 from packtrain.model.config import ModelConfig
 from packtrain.model.engine import Engine
 from packtrain.model.layout import CAUSAL, Layout
-from packtrain.model.linear import Embedding, Linear
+from packtrain.model.linear import Embedding, Linear, TiedLinear
 from packtrain.model.loss import linear_cross_entropy
-from packtrain.model.norm import RMSNorm
-from packtrain.model.rope import rope_table
+from packtrain.model.norm import make_norm
+from packtrain.model.positions import make_positions, turning
 
 
 class Llama(nn.Module):
@@ -22,7 +22,8 @@ class Llama(nn.Module):
 
     Parameters are always fp32; linear layers and the residual stream compute in `compute_dtype` by explicit casts,
     norms and rotations in fp32. `engine` chooses kernels and what is kept for the backward. Parameter names are those
-    of Meta's release. The weights are uninitialised until `initialisation.initialise` or a checkpoint fills them; under
+    of Meta's release. The architecture's switches (`config.SWITCHES`) are resolved here and in the block's constructor.
+    The weights are uninitialised until `initialisation.initialise` or a checkpoint fills them; under
     `torch.device("meta")` they take no memory.
     """
 
@@ -32,11 +33,13 @@ class Llama(nn.Module):
         super().__init__()
         self.config = config
         self.compute_dtype = compute_dtype
-        self.engine = engine or Engine()
+        self.engine = (engine or Engine()).suited(config)
         self.tok_embeddings = Embedding(config.vocabulary, config.dim, compute_dtype)
+        self.positions, self.turning = make_positions(config), turning(config)
         self.layers = nn.ModuleList(TransformerBlock(config, self.engine) for _ in range(config.n_layers))
-        self.norm = RMSNorm(config.dim, config.norm_eps)
-        self.output = Linear(config.dim, config.vocabulary)
+        self.norm = make_norm(config)
+        tied = config.tied_embeddings
+        self.output = TiedLinear(self.tok_embeddings) if tied else Linear(config.dim, config.vocabulary)
 
     def forward(self, tokens: Tensor, layout: Layout = CAUSAL) -> Tensor:
         """Logits of the next token at every position. A sequence longer than the model's is a `UserError`."""
@@ -57,8 +60,9 @@ class Llama(nn.Module):
             )
         layout.check(B, T)
         backend = choose(self.engine.attention, tokens.device.type)
-        rope = rope_table(layout.positions(T, tokens.device), self.config.head_dim, self.config.rope_theta)
-        h = self.tok_embeddings(tokens)  # (B, T) → (B, T, C)
+        positions = layout.positions(T, tokens.device)
+        rope = self.turning(positions)
+        h = self.positions(self.tok_embeddings(tokens), positions)  # (B, T) → (B, T, C)
         for layer in self.layers:
             h = layer(h, rope, layout, backend)
         return self.norm(h)

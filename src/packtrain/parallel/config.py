@@ -66,6 +66,8 @@ def degrees(config: ParallelConfig, world: int) -> Degrees:
 
 def check_tensor(model: Any, tensor: int, sequence_length: int) -> None:
     """Raises `UserError` where a ModelConfig's layers cannot be cut in `tensor` parts, naming the parts that can."""
+    if tensor > 1:
+        model.require_llama(f"parallel.tensor={tensor}")
     sizes = {
         "n_heads": model.n_heads,
         "n_kv_heads": model.kv_heads,

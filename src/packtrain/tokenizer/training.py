@@ -37,8 +37,8 @@ RESERVED = re.compile("[\0\u2581\u2585\n]+")
 SURROGATES = re.compile("[\ud800-\udfff]")
 
 
-def train_tokenizer(texts: Iterable[str], vocab_size: int) -> bytes:
-    """The serialized SentencePiece model of `vocab_size` pieces.
+def train_tokenizer(texts: Iterable[str], vocab_size: int, split_digits: bool = True) -> bytes:
+    """The serialized SentencePiece model of `vocab_size` pieces; `split_digits` spells numbers digit by digit (LLaMA).
 
     Raises `UserError` where there is no text, or where the texts cannot fill the vocabulary (with the largest number
     that works) or have more different characters than it has room for (with the smallest).
@@ -47,10 +47,11 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int) -> bytes:
     first = next(lines, None)
     if first is None:
         raise UserError("no text to train a tokenizer on: the documents are empty or all of them are held out")
+    settings: dict[str, Any] = {**SETTINGS, "split_digits": split_digits}
     out = io.BytesIO()
     try:
         sentencepiece.SentencePieceTrainer.train(  # pyright: ignore[reportAttributeAccessIssue]
-            sentence_iterator=_chain(first, lines), model_writer=out, vocab_size=vocab_size, **SETTINGS
+            sentence_iterator=_chain(first, lines), model_writer=out, vocab_size=vocab_size, **settings
         )
     except RuntimeError as error:
         raise _refusal(str(error), vocab_size) from None

@@ -10,6 +10,7 @@ import yaml
 
 from packtrain.checkpoint.directory import committed, read_meta
 from packtrain.errors import Failure, UserError
+from packtrain.model.config import switches
 
 CONFIG = "config.yaml"
 # What makes a run the run it is. Anything else (workers, micro-batches, callbacks, intervals, device) may change.
@@ -30,6 +31,8 @@ def flatten(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, 
 def identity(config: Mapping[str, Any], tokens: int = 0) -> dict[str, Any]:
     """By dotted name; of the `changes` only those that a run of `tokens` tokens has behind it: the rest may change."""
     chosen = {key: config[key] for key in IDENTITY if key in config}
+    if "model" in chosen:  # a run from before there were these switches is LLaMA's
+        chosen["model"] = {**switches(), **chosen["model"]}
     batch = config["data"]["batch_tokens"] if "data" in config else 1
     changes = config.get("changes", {}).items()
     chosen["changes"] = {name: one for name, one in changes if -(-one["at_tokens"] // batch) * batch < tokens}
