@@ -33,6 +33,7 @@ from packtrain.cli_compose import LAUNCHED, checked, parse, perform, quiet, star
 from packtrain.cli_errors import explain
 from packtrain.errors import UserError
 from packtrain.launch.member import Member
+from packtrain.report.failures import note_member
 
 Guard = Callable[[Callable[[], int]], int]
 IN_PLACE = "hydra._internal.core_plugins."  # where Hydra's own launcher lives
@@ -85,6 +86,7 @@ class Sweep:
         parsed = OverridesParser.create(config_loader=engine.config_loader).parse_overrides(self.overrides)
         self.swept = {str(override.get_key_element()) for override in parsed if override.is_sweep_override()}
         self.codes: list[int] = []
+        self.folders: set[str] = set()  # of members, each within the sweep's
 
     def run(self) -> int:
         """One that fails does not stop the others."""
@@ -98,18 +100,26 @@ class Sweep:
         own = list(HydraConfig.get().overrides.task)
         print(f"packtrain: {' '.join([self.command, *own])}", file=sys.stderr)
 
+        said: list[str] = []
+
         def action() -> int:
             try:
                 return perform(self.command, self.placed(cfg, own))
             except OmegaConfBaseException as error:
-                raise UserError(explain(error, self.command, self.engine, own)) from error
+                said.append(explain(error, self.command, self.engine, own))
+                raise UserError(said[0]) from error
+            except Exception as error:
+                said.append(" ".join(str(error).split()))
+                raise
 
-        return self.ended(self.guarded(action))
+        return self.ended(self.guarded(action), str(cfg.get("run_dir")), *said)
 
-    def ended(self, code: int) -> int:
-        """Counts the exit code of one member; an interrupted one ends the sweep."""
+    def ended(self, code: int, run_dir: str, line: str = "") -> int:
+        """Counts the exit code of one member, and keeps what it said; an interrupted one ends the sweep."""
         if code == 130:
             raise KeyboardInterrupt
+        if run_dir in self.folders:
+            note_member(run_dir, code, line)
         self.codes.append(code)
         return code
 
@@ -135,6 +145,7 @@ class Sweep:
             if not any(override.startswith("name=") for override in own):
                 cfg.name = "sweep"  # its default names one run after its model: members belong together
             cfg.run_dir = f"{cfg.run_dir}/{folder}"
+            self.folders.add(str(cfg.run_dir))
         return cfg
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -17,6 +18,10 @@ from packtrain.estimate.power import NvmlMeter, open_parts
 from packtrain.parallel.processes import World
 from tests.estimate.test_power import fake_nvml, zone
 from tests.training.test_run import STOP, rows
+
+
+def weakest(sources: Iterable[str]) -> str:
+    return max(sources, key=("measured", "rated", "guessed").index)
 
 
 class Ranks(World):
@@ -75,6 +80,11 @@ def test_ranks_are_summed_and_what_a_kill_undid_is_kept(tmp_path: Path, monkeypa
     assert again.joules()["gpu"] == pytest.approx(1000 + 100)
     counters["GPU-a"] += 500_000
     assert again.joules()["gpu"] == pytest.approx(1600)
+    summary = again.summarise(module)
+    assert summary["energy_source"] == "guessed" == weakest({"gpu": "measured", "cpu": "guessed"}.values())
+    assert {part: found["source"] for part, found in summary["energy_parts"].items()} == {
+        "gpu": "measured", "cpu": "guessed"
+    }  # fmt: skip
     row = again.measure(1, None, module)  # pyright: ignore
     assert row["carbon/projected_kwh"] - row["carbon/energy_kwh"] == pytest.approx(facility_kwh(500 * 9), rel=0.01)
 

@@ -11,8 +11,9 @@ import torch
 from safetensors.torch import load_file
 
 from packtrain.callbacks.spike_detector import Detector
-from packtrain.callbacks.spike_record import by_layer, write_record
+from packtrain.callbacks.spike_record import by_layer, read_records, write_record
 from packtrain.cli import main
+from packtrain.errors import UserError
 from packtrain.jobs.spike import recorded
 from packtrain.model.llama import Llama
 from packtrain.training.events import read_events
@@ -98,6 +99,14 @@ def test_the_bad_document_is_named_with_its_loss_and_printed_again(go, planted, 
         assert main(["spike", *arguments]) == 2
         error = capsys.readouterr().err
         assert said in error and error.count("\n") == 1
+    write_record(outcome.run_dir, {**record, "batch": 40, "samples": [320, 327], "why": "once more", "sequences": []})
+    assert main(["spike", *where, f"step={STEP}", "top=1"]) == 0
+    both = capsys.readouterr().out
+    assert both.index(f"document {planted[1]}:") < both.index("the run went back; then") < both.index("once more")
+    assert "samples 320 to 327" in both
+    assert main(["spike", *where, f"step={STEP}", "format=json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["why"] == "once more" and [one["samples"] for one in told["earlier"]] == [record["samples"]]
     (outcome.run_dir / f"spikes/step-{STEP:08d}.json").write_text("{")
     assert main(["spike", *where, f"step={STEP}"]) == 2 and "delete it" in capsys.readouterr().err
 
@@ -143,6 +152,8 @@ def test_a_step_that_spikes_again_after_a_rewind_keeps_the_earlier_record(tmp_pa
         "step-00000120-batch-119.json", "step-00000120.json"
     ]  # fmt: skip
     assert [entry["batch"] for entry in recorded(tmp_path)] == [119, 300]
+    with pytest.raises(UserError, match="is no record of a spike; delete it"):
+        read_records(tmp_path, 120)
 
 
 @pytest.mark.slow
@@ -179,7 +190,7 @@ def test_a_loss_that_is_no_number_is_explained_and_survived_by_choice(go, monkey
     assert record["kind"] == "not finite" and record["loss"] == "nan" and len(record["sequences"]) == 8
     assert all(entry["documents"] for entry in record["sequences"]) and record["gradient_norms"]["output"] == "nan"
     if choice == "skip":
-        assert outcome.code == 0 and rows(outcome.run_dir)[9]["train/loss"] == "nan"
+        assert outcome.code == 0 and rows(outcome.run_dir)[9]["train/loss"] == "nan"  # measured, and no number
         assert math.isfinite(float(rows(outcome.run_dir)[-1]["train/loss"]))
     else:
         assert outcome.code == 1 and "at step 10: stopped" in outcome.err
@@ -223,6 +234,16 @@ def test_medians_see_a_spike_behind_another_and_take_a_lasting_level_for_the_new
     for loss, gradient in ((math.nan, 1.0), (3.0, math.inf)):
         found = detector.judge(loss, gradient)
         assert found is not None and found.kind == "not finite"
+
+
+def test_another_mixture_is_no_spike(go, planted) -> None:
+    """The planted noise read from step 17 on, all the time: a level, of which the window knew nothing."""
+    more = ("+data.weights.calm=1", "+changes.late.at_tokens=4096", "+changes.late.weights.odd=1", "loggers=csv")
+    outcome = go(*more, f"{SPIKE}threshold=3")
+    assert outcome.code == 0, outcome.err
+    losses = [float(row["train/loss"]) for row in rows(outcome.run_dir)]
+    assert losses[16] > 1.3 * losses[15], "the change is seen in the loss"
+    assert [entry["step"] for entry in recorded(outcome.run_dir) if 17 <= entry["step"] <= 20] == []
 
 
 def test_later_rewinds_take_the_place_of_those_they_went_behind() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from packtrain.callbacks.meter import RunLog
@@ -32,8 +34,19 @@ def test_without_a_terminal_plain_lines_are_written_and_a_table_at_the_end(train
         assert what in table, what
 
 
-def test_quiet_leaves_the_last_line_alone(train, capsys: pytest.CaptureFixture[str]) -> None:
+def test_quiet_leaves_the_last_line_alone(
+    train, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     outcome = train("--quiet")
     assert outcome.err == "" and len(outcome.out.splitlines()) == 1 and "is finished: 20 steps" in outcome.out
+    monkeypatch.chdir(tmp_path)
+    Path("mine.txt").write_text(
+        "".join(f"Llama number {n} carries {n * n} tokens over the pass.\n" for n in range(900))
+    )
+    own = ("data=text", "input=mine.txt", "data.vocab_size=300", "data.sequence_length=32", "data.batch_tokens=64")
+    small = ("data.tokens=128", "model=1m", "optim.warmup_steps=1", "name=own", "~callbacks.domain_loss")
+    assert main(["train", "--quiet", *own, *small]) == 0
+    printed = capsys.readouterr()
+    assert len(printed.out.splitlines()) == 1 and printed.err == "", "its own text is prepared in silence"
     assert main(["runs", "--quiet"]) == 2
     assert "packtrain runs has no such choice" in capsys.readouterr().err

@@ -19,7 +19,7 @@ SPINE = (
 ADDED = (
     "hfu", "logits_gib", "workspace_gib", "weights_per_gpu_gib", "gradients_per_gpu_gib", "optimizer_per_gpu_gib",
     "largest_micro_batch", "micro_batch", "accumulation", "change", "serving", "communication_gb_per_step",
-    "step_seconds", "step_parts", "cost", "overtraining", "parallel",
+    "step_seconds", "step_parts", "cost", "overtraining", "parallel", "loss_gib",
 )  # fmt: skip
 
 
@@ -147,6 +147,11 @@ def test_a_plan_answers_within_a_second_and_a_half_without_torch() -> None:
         ("efficiency=0", "efficiency=0.0: expected a share"),
         ("target_loss=2", "target_loss=2 needs inference_tokens="),
         ("inference_tokens=-1", "inference_tokens=-1.0: expected a positive number"),
+        ("inference_tokens=nan", "expected a positive number"),
+        ("data.tokens=1e300", "is beyond all numbers: give fewer tokens"),
+        ("law=kaplan", "law=kaplan is neither a file nor a published law"),
+        ("run=mine", "run=mine: this action takes none; it goes with packtrain plan calibrate or "),
+        ("output=law.json", "it goes with packtrain plan fit"),
         ("picture=x.png", "give inference_tokens=… too"),
         ("action=predict", "known: calibrate, carbon, fit, plan, published"),
         ("action=fit", "packtrain plan fit needs run=NAME or runs=[A,B,…]"),

@@ -91,6 +91,8 @@ def test_the_command_names_the_cheapest_in_gpu_hours_and_draws_it(
     assert "exists already and is not overwritten" in capsys.readouterr().err
     assert cli.main(["plan", "inference_tokens=1e13", "target_loss=1.2"]) == 2
     assert "give a higher one" in capsys.readouterr().err
+    assert cli.main(["plan", "inference_tokens=1e13", "target_loss=12"]) == 2
+    assert "a model that has learnt nothing has 10.37" in capsys.readouterr().err
     assert cli.main(["plan", "inference_tokens=1e13", "law=kaplan"]) == 2
     assert "neither a file nor a published law" in capsys.readouterr().err
 
@@ -146,6 +148,8 @@ def test_fit_reads_a_sweep_writes_the_law_and_plan_takes_it(tmp_path: Path, caps
     found = answer(capsys, *words)
     assert found["law"]["alpha"] == pytest.approx(0.3478, rel=0.1) and len(found["points"]) == 9
     assert answer(capsys, f"law={law}", "inference_tokens=1e12", "target_loss=2.2")["law"]["source"] == str(law)
+    over = answer(capsys, f"law={law}", "model=7b")["overtraining"]
+    assert over["law"] == str(law) and over["over_law"] > 0, "a plan of one size takes the own law, too"
     assert cli.main(["plan", *words]) == 2
     assert "is not overwritten" in capsys.readouterr().err
     (tmp_path / "bad.json").write_text("{}")

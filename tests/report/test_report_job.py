@@ -12,6 +12,7 @@ import pytest
 
 from packtrain.errors import UserError
 from packtrain.jobs.report import ReportJob, run
+from packtrain.report.failures import note_member
 
 
 def report(runs_dir: Path, *names: str) -> str:
@@ -124,6 +125,25 @@ def test_the_folder_of_a_sweep_stands_for_its_members(runs_dir: Path, add_run: C
     run(ReportJob(runs="sweep", runs_dir=str(runs_dir)))
     html = (runs_dir / "sweep" / "report.html").read_text()
     assert "model=1m" in html and "model=5m" in html
+
+
+def test_a_sweep_with_members_that_failed_is_reported_with_what_they_said(
+    runs_dir: Path, add_run: Callable[[Path], Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    for member in ("model=1m", "model=5m", "model=15m"):
+        add_run(runs_dir / "sizes" / member)
+    (runs_dir / "sizes" / "model=5m" / "summary.json").write_text("{")
+    note_member(runs_dir / "sizes" / "model=65b", 2, "more <b>memory</b> than there is")
+    html = report(runs_dir, "sizes")
+    assert "2 runs compared, 2 failed" in html and "<strong>model=65b failed:</strong> more &lt;b&gt;memory" in html
+    assert "<strong>model=5m failed:</strong>" in html and "summary.json cannot be read" in html
+    assert "model=65b failed: more <b>memory</b> than there is" in capsys.readouterr().out
+    note_member(runs_dir / "sizes" / "model=65b", 0)
+    assert not (runs_dir / "sizes" / "failures.json").exists(), "it has succeeded since"
+    assert "1 failed" in report(runs_dir, "sizes")
+    note_member(runs_dir / "none" / "model=65b", 2, "more memory than there is")
+    with pytest.raises(UserError, match="none of its members has begun; model=65b said: more memory"):
+        report(runs_dir, "none")
 
 
 @pytest.mark.parametrize("name", ["quickstrat", "nowhere/at/all", "../elsewhere"])

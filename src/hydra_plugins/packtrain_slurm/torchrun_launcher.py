@@ -24,5 +24,5 @@ class TorchrunLauncher(Elsewhere):
         for member, chosen in planned:
             print(torchrun.line(member, chosen), file=sys.stdout if chosen.dry_run else sys.stderr, flush=True)
             if not chosen.dry_run:
-                self.task.ended(torchrun.start(member, chosen))
+                self.task.ended(torchrun.start(member, chosen), member.run_dir)
         return [JobReturn(_return_value=0, status=JobStatus.COMPLETED)]

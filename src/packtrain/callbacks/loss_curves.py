@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from lightning.pytorch import Trainer
@@ -22,7 +23,9 @@ class LossCurves(Meter):
         return {"train/loss": self.loss, "train/grad_norm": float(last.grad_norm), "train/lr": last.learning_rate}
 
     def summarise(self, module: Any) -> dict[str, Any]:
-        return {"train_loss": self.loss}
+        return {
+            "train_loss": None if self.loss is None or not math.isfinite(self.loss) else self.loss
+        }  # no NaN in JSON
 
     def state_dict(self) -> dict[str, Any]:
         return {"loss": self.loss}

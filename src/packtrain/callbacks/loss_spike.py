@@ -17,10 +17,9 @@ from typing import Any, Literal, get_args
 import torch
 from lightning.pytorch import LightningModule, Trainer
 
-from packtrain.callbacks.checkpointing import Checkpointing
 from packtrain.callbacks.meter import Meter
 from packtrain.callbacks.spike_detector import Detector, Verdict
-from packtrain.callbacks.spike_grid import go_back_to
+from packtrain.callbacks.spike_grid import begins_mixture, checkpointing_of, go_back_to
 from packtrain.callbacks.spike_record import as_markdown, explain, record_path, write_record
 from packtrain.errors import Failure, UserError, did_you_mean
 from packtrain.training.module import StepResult
@@ -43,7 +42,7 @@ class Waiting:
 
 class LossSpike(Meter):
     """What is out of line: a loss `threshold` deviations above the median of the last `window` steps, a gradient norm
-    as far above its own, from `least` steps on; what is no number, always.
+    as far above its own, from `least` steps on; what is no number, always. A change of the mixture begins it anew.
 
     on_spike: log (record it), skip (the update is not applied), rewind (back to a checkpoint at least `rewind_steps`
     before, then past `skip_batches` batches from there, the spike's among them), stop.
@@ -98,17 +97,13 @@ class LossSpike(Meter):
         self._rewinds = self._data.rewinds
         self._deferred = module.device.type == "cuda" and (self.on_spike, self.on_nonfinite) == ("log", "stop")
         module.examiner = self
-        if "rewind" in (self.on_spike, self.on_nonfinite) and (saving := self._checkpointing()):
+        if "rewind" in (self.on_spike, self.on_nonfinite) and (saving := checkpointing_of(self._trainer)):
             saving.reach = self.rewind_steps
         for rewind in self._rewinds:  # what went before it is gone from TensorBoard: said where the new steps begin
             if rewind.to == trainer.global_step:
                 self._tell(
                     f"rewound from step {rewind.spike}: from here on batch {rewind.next_batch} and later", rewind.to
                 )
-
-    def _checkpointing(self) -> Checkpointing | None:
-        callbacks = self._trainer.callbacks  # pyright: ignore[reportAttributeAccessIssue]
-        return next((callback for callback in callbacks if isinstance(callback, Checkpointing)), None)
 
     def examine(self, step: int, batch: torch.Tensor) -> bool:
         result = self._module.last
@@ -143,6 +138,8 @@ class LossSpike(Meter):
         before: bool,
     ) -> bool:  # fmt: skip
         """Whether the update is to be applied. Loss and norm are the same on every rank, and so is what follows."""
+        if begins_mixture(step, self._rewinds, self._data.boundaries):
+            self.detector.forget()
         verdict = self.detector.judge(loss, norm)
         self.detector.add(loss, norm)
         if verdict is None:
@@ -186,7 +183,7 @@ class LossSpike(Meter):
         """Where to, and what to read there; None without a checkpoint to go back to."""
         if len(self._rewinds) >= self.limit:
             self._leave(f"another spike at step {step} after {self.limit} rewinds: try a lower learning rate")
-        saving, steps = self._checkpointing(), self._module.steps
+        saving, steps = checkpointing_of(self._trainer), self._module.steps
         every = None if saving is None else steps.every(saving.interval_tokens, 50)
         to = self._module.parallel.world.share(go_back_to(self._trainer, self._run_dir, step, every, self.rewind_steps))
         if to is None:

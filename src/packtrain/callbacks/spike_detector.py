@@ -58,6 +58,11 @@ class Detector:
             self.losses.append(loss)
             self.norms.append(_log(norm))
 
+    def forget(self) -> None:
+        """Begin anew, `least` steps blind: what comes is drawn otherwise, and its level is another."""
+        self.losses.clear()
+        self.norms.clear()
+
 
 def deviations(value: float, window: Sequence[float] | deque[float], floor: float) -> tuple[float, float]:
     """(median, how many deviations `value` is above it)."""

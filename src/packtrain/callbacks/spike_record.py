@@ -27,8 +27,20 @@ def record_path(run_dir: str | Path, step: int) -> Path:
 
 
 def read_record(run_dir: str | Path, step: int) -> dict[str, Any] | None:
-    """None where there is none. Raises `UserError` where it is damaged."""
+    """The newest; None where there is none. Raises `UserError` where it is damaged."""
     return read_file(record_path(run_dir, step))
+
+
+def read_records(run_dir: str | Path, step: int) -> list[dict[str, Any]]:
+    """All of the step, those from before a rewind first. Raises `UserError` where one is damaged."""
+    newest = record_path(run_dir, step)
+    earlier = newest.parent.glob(f"{newest.stem}-batch-*.json")
+    by_age = [*sorted(earlier, key=lambda path: int(path.stem.rpartition("-")[2])), newest]
+    found = {path: record for path in by_age if (record := read_file(path)) is not None}
+    for path, record in found.items():
+        if not {"samples", "sequences"} <= record.keys():
+            raise UserError(f"{path} is no record of a spike; delete it: the documents are found without it")
+    return [*found.values()]
 
 
 def read_file(path: Path) -> dict[str, Any] | None:

@@ -55,7 +55,7 @@ class Throughput(Meter):
         world = module.parallel.world
         self._size = world.size
         self.peak = self._find_peak(module)  # again: a resumed run may have moved
-        if self.peak is None:
+        if self.peak is None and not module.quiet:
             print(f"peak FLOP/s of {module.device} in this precision is not known: MFU is not logged", flush=True)
         totals = world.share(read_totals(module.run_dir) if module.run_dir else {})
         self.first_start = totals.get("first_start") or time.time() - self.wall_before

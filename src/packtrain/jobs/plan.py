@@ -46,4 +46,8 @@ def run(job: PlanJob) -> None:
 
 
 def show(job: PlanJob, answer: dict[str, Any], text: str) -> None:
-    print(json.dumps(answer, indent=2) if job.format == "json" else text)
+    try:
+        told = json.dumps(answer, indent=2, allow_nan=False)
+    except ValueError:
+        raise UserError("a figure of this plan is beyond all numbers: give fewer tokens, or a lower price") from None
+    print(told if job.format == "json" else text)

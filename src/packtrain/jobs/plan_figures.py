@@ -13,12 +13,13 @@ from packtrain.estimate import remedies, speed
 from packtrain.estimate.energy import co2eq_tonnes, gpu_energy_mwh
 from packtrain.estimate.flops import flops_per_token, hardware_flops
 from packtrain.estimate.hardware import Gpu, by_name
-from packtrain.estimate.memory import GIB, training_memory
-from packtrain.estimate.scaling import LAWS, RULE
+from packtrain.estimate.memory import COMPUTE_BYTES, GIB, loss_bytes, training_memory
+from packtrain.estimate.scaling import RULE
 from packtrain.estimate.serving import PRECISIONS, serving
 from packtrain.estimate.split import Batch, make_split, sequences_per_rank
 from packtrain.estimate.throughput import mfu, tokens_per_second
 from packtrain.estimate.time import duration
+from packtrain.jobs.plan_law import read_law
 from packtrain.model.config import non_embedding_parameters, parameter_count
 
 if TYPE_CHECKING:
@@ -93,7 +94,7 @@ def _shape(job: PlanJob) -> dict[str, Any]:
     parameters = parameter_count(model)
     flops = {name: flops_per_token(model, data.sequence_length, name) for name in ("6N", "6N+attention")}
     executed = hardware_flops(model, data.sequence_length, job.recompute)
-    law = LAWS.get(job.law, LAWS["hoffmann"])
+    law = read_law(job.law)
     return {
         "model": model.name,
         "parameters": parameters,
@@ -125,6 +126,7 @@ def _memory(
     device = "cpu" if gpu and gpu.generation == "cpu" else "cuda"
     memory = training_memory(model, split, batch, job.recompute, job.precision, device)
     fits = memory.total <= gpu.memory_bytes if gpu else None
+    rows, size = model.vocabulary // split.tensor, COMPUTE_BYTES[job.precision]
     whole = parameter_count(model) * 4 / GIB
     return {
         "weights_gib": whole,
@@ -135,6 +137,7 @@ def _memory(
         "optimizer_per_gpu_gib": memory.optimizer / GIB,
         "activations_gib": memory.activations / GIB,
         "logits_gib": memory.logits / GIB,
+        "loss_gib": loss_bytes(batch.tokens, rows, model.dim, size, device) / GIB,
         "workspace_gib": memory.workspace / GIB,
         "memory_gib": memory.total / GIB,
         "memory_peak": memory.peak,

@@ -12,6 +12,12 @@ from packtrain.estimate.flops import Convention, Recompute
 from packtrain.estimate.split import ParallelChoice
 from packtrain.model.config import ModelConfig
 
+RUNS = ("calibrate", "fit", "carbon")
+TAKEN_BY = {  # a key that is given → the actions that take it
+    "run": RUNS, "runs": RUNS, "output": ("fit",),
+    "inference_tokens": ("plan",), "target_loss": ("plan",), "picture": ("plan",),
+}  # fmt: skip
+
 
 @dataclass(frozen=True)
 class PlanJob:
@@ -45,6 +51,10 @@ class PlanJob:
     input: str | None = None
 
     def __post_init__(self) -> None:
+        for name, actions in TAKEN_BY.items():
+            if getattr(self, name) is not None and self.action not in actions:
+                commands = " or ".join(f"packtrain plan {action}".removesuffix(" plan") for action in actions)
+                raise UserError(f"{name}={getattr(self, name)}: this action takes none; it goes with {commands}")
         for name in ("mfu", "efficiency"):
             value = getattr(self, name)
             if value is not None and not 0 < value <= 1:

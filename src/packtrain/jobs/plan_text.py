@@ -48,7 +48,7 @@ def _memory(plan: dict[str, Any]) -> list[Row]:
             "activations", f"{plan['activations_gib']:,.2f} GiB",
             f"{plan['micro_batch']} × {plan['sequence_length']} tokens, recompute={plan['recompute']}",
         ),
-        ("logits", f"{plan['logits_gib']:,.2f} GiB", "of one chunk of the loss"),
+        ("logits", f"{plan['logits_gib']:,.2f} GiB", f"at the peak; one chunk of the loss has {plan['loss_gib']:,.2f}"),
         ("workspace", f"{plan['workspace_gib']:,.2f} GiB", "gathered layers, gradients on their way, CUDA, fragments"),
         ("memory per GPU", f"{plan['memory_gib']:,.2f} GiB", f"peak ({peak}), {how}, {gpu}{room}: {fits}"),
         ("micro-batch", f"{plan['micro_batch']}", f"accumulation {plan['accumulation']}; {largest or '?'} fits"),

@@ -6,16 +6,17 @@ With a GPU the costs are GPU-hours: training by the speed model on the job's clu
 
 from __future__ import annotations
 
-import json
+import math
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from packtrain.errors import UserError, did_you_mean
-from packtrain.estimate.scaling import LAWS, Law
+from packtrain.errors import UserError
+from packtrain.estimate.scaling import Law
 from packtrain.estimate.serving import serving
 from packtrain.estimate.thesis import Candidate, Comparison, compare, ladder, overtraining
 from packtrain.jobs.plan_figures import find_gpu, make_plan
+from packtrain.jobs.plan_law import read_law
 from packtrain.model.config import ModelConfig, parameter_count
 
 if TYPE_CHECKING:
@@ -28,6 +29,12 @@ def answer(job: PlanJob) -> tuple[dict[str, Any], str]:
     law = read_law(job.law)
     gpu = find_gpu(job)
     loss = job.target_loss or law.loss(parameter_count(job.model), job.data.tokens)
+    most = math.log(job.model.vocabulary)
+    if loss >= most:
+        raise UserError(
+            f"target_loss={loss:g}: a model that has learnt nothing has {most:.2f}, the logarithm of its vocabulary; "
+            "give a lower one"
+        )
 
     def training(model: ModelConfig, tokens: float) -> float | None:
         data = replace(job.data, tokens=max(int(tokens), job.data.batch_tokens))
@@ -57,20 +64,6 @@ def answer(job: PlanJob) -> tuple[dict[str, Any], str]:
 
         result["picture"] = str(draw(found, law, Path(job.picture)))
     return result, as_text(job, law, found, result)
-
-
-def read_law(name: str) -> Law:
-    """A published law by name, or one from a file that `packtrain plan fit output=…` wrote."""
-    if name in LAWS:
-        return LAWS[name]
-    path = Path(name)
-    if not path.is_file():
-        raise UserError(f"law={name} is neither a file nor a published law{did_you_mean(name, LAWS)}")
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))["law"]
-        return Law(**{key: float(values[key]) for key in ("E", "A", "B", "alpha", "beta")}, source=str(path))
-    except (ValueError, KeyError, TypeError):
-        raise UserError(f"law={name} holds no law; write one: packtrain plan fit runs=[…] output={name}") from None
 
 
 def as_text(job: PlanJob, law: Law, found: Comparison, result: dict[str, Any]) -> str:

@@ -10,6 +10,7 @@ from typing import Literal
 
 from packtrain.errors import UserError
 from packtrain.report import data_page, data_reading, tables
+from packtrain.report.failures import read_failures
 from packtrain.report.figures import inline_svg, save_png
 from packtrain.report.page import Drawn, page
 from packtrain.report.pictures import loss_picture, pictures
@@ -49,21 +50,44 @@ def run(job: ReportJob) -> None:
     if not names:
         known = known_runs(Path(job.runs_dir))
         raise UserError(f"which run? give runs=NAME; known: {', '.join(known) or f'none in {job.runs_dir} yet'}")
-    runs = [read_run(path) for path in find_runs(names, job.runs_dir)]
-    folder = runs[0].path if len(runs) == 1 else common_folder([one.path for one in runs], Path(job.runs_dir))
+    paths = find_runs(names, job.runs_dir)
+    folder = paths[0] if len(paths) == 1 else common_folder(paths, Path(job.runs_dir))
+    runs, failed = read_all(paths, folder, [root / name for name in names for root in (Path(), Path(job.runs_dir))])
     output = Path(job.output) if job.output else folder / "report.html"
-    called = [one.name if len(runs) == 1 else display_name(one.path, folder) for one in runs]
+    called = [one.name if len(paths) == 1 else display_name(one.path, folder) for one in runs]
     together, each, notes = draw(runs, called, output.parent / FIGURES)
-    write(output, page(runs, called, together, each, notes))
+    write(output, page(runs, called, together, each, notes, failed))
     for one in runs:
         print("\n".join(summary(one)) + "\n")
     if len(runs) > 1:
         print(tables.comparison_table(runs, called) + "\n")
+    for name, line in failed.items():
+        print(f"{name} failed: {line}")
     for note in notes:
         print(note)
     if together:
         print(f"pictures    {output.parent / FIGURES}")
     print(f"page        {output}")
+
+
+def read_all(paths: Sequence[Path], folder: Path, sweeps: Sequence[Path]) -> tuple[list[RunData], dict[str, str]]:
+    """The runs that can be read, and those that failed with what they said: of `sweeps` the members that never had a
+    folder, too. Raises the first's `UserError` where none can be read.
+    """
+    runs, failed = [], {}
+    for path in paths:
+        try:
+            runs.append(read_run(path))
+        except UserError as error:
+            if len(paths) == 1:
+                raise
+            failed[display_name(path, folder)] = str(error)
+    if not runs:
+        raise UserError(next(iter(failed.values())))
+    for sweep in sweeps:
+        for name, line in read_failures(sweep).items():
+            failed.setdefault(display_name(sweep / name, folder), line)
+    return runs, failed
 
 
 def common_folder(paths: Sequence[Path], runs_dir: Path) -> Path:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from packtrain import settings
-from packtrain.callbacks.spike_record import plain, read_file, read_record
+from packtrain.callbacks.spike_record import plain, read_file, read_records
 from packtrain.data.config import DataConfig
 from packtrain.data.manifest import load_manifest
 from packtrain.data.origins import Origin, Provenance, reader
@@ -48,8 +48,11 @@ def run(job: SpikeJob) -> None:
         found = recorded(folder)
         print(json.dumps(found, indent=1) if job.format == "json" else as_list(folder, found))
         return
-    found = explain(folder, job)
-    print(json.dumps(plain(found), indent=1, ensure_ascii=False) if job.format == "json" else as_text(found))
+    *earlier, found = explain(folder, job)
+    if job.format == "json":
+        print(json.dumps(plain({**found, "earlier": earlier} if earlier else found), indent=1, ensure_ascii=False))
+    else:
+        print("\n\n".join([as_text(one) + "\n\nthe run went back; then" for one in earlier] + [as_text(found)]))
 
 
 def recorded(folder: Path) -> list[dict[str, Any]]:
@@ -61,31 +64,35 @@ def recorded(folder: Path) -> list[dict[str, Any]]:
     return found
 
 
-def explain(folder: Path, job: SpikeJob) -> dict[str, Any]:
-    """The record of the step, where there is one, with the documents as the packed shards have them now."""
+def explain(folder: Path, job: SpikeJob) -> list[dict[str, Any]]:
+    """The records of the step, that of its last time last, with the documents as the packed shards have them now; the
+    documents alone where there is none."""
     assert job.step is not None
     config = read_run(folder).config
     data = settings.build(DataConfig, config["data"], "data")
     steps = plan_steps(dataclasses.replace(data, micro_batch=None))
     if not 1 <= job.step <= steps.total:
         raise UserError(f"step={job.step}: {folder} has steps 1 to {steps.total}")
-    record = read_record(folder, job.step)
+    records = read_records(folder, job.step)
     provenance = _provenance(folder, config, data, steps, job.shards)
-    if record is not None:
-        first, last = record["samples"]
-        losses = {entry["sample"]: entry["loss"] for entry in record["sequences"]}
-        samples = [*losses] or list(range(first, last + 1))
-    else:
-        batch = batch_of(job.step - 1, read_rewinds(folder))
-        first, losses = batch * steps.sequences, {}
-        samples = list(range(first, first + steps.sequences))
     read = reader(folder / "tokenizer.model")
-    shown = [
-        _shown(origin, losses.get(origin.sample), provenance, read, job) for origin in provenance.of(samples[: job.top])
-    ]
-    rest = {} if record is None else {k: v for k, v in record.items() if k != "sequences"}
-    return {"run": str(folder), "step": job.step, "recorded": record is not None, **rest,
-            "samples": [min(samples), max(samples)], "sequences": shown}  # fmt: skip
+    found = []
+    for record in records or [_unrecorded(folder, job.step, steps)]:
+        first, last = record["samples"]
+        losses = {entry["sample"]: entry["loss"] for entry in record.get("sequences", ())}
+        samples = [*losses] or list(range(first, last + 1))
+        shown = [
+            _shown(origin, losses.get(origin.sample), provenance, read, job)
+            for origin in provenance.of(samples[: job.top])
+        ]
+        rest = {k: v for k, v in record.items() if k != "sequences"}
+        found.append({"run": str(folder), "recorded": bool(records), **rest, "sequences": shown})
+    return found
+
+
+def _unrecorded(folder: Path, step: int, steps: Steps) -> dict[str, Any]:
+    first = batch_of(step - 1, read_rewinds(folder)) * steps.sequences
+    return {"step": step, "samples": [first, first + steps.sequences - 1]}
 
 
 def _provenance(folder: Path, config: dict[str, Any], data: DataConfig, steps: Steps, shards: str | None) -> Provenance:

@@ -142,7 +142,8 @@ def _check(job: TrainJob, world: World) -> tuple[torch.device, Engine, Setup, De
         raise UserError(f"fp8=true goes with precision=bf16, not {job.precision}: give precision=bf16")
     engine.check(device)
     shape = degrees(job.parallel, world.size)
-    setup = prepare(job.model, job.data, job.optim, job.seed, shape.data, job.changes)
+    say = (lambda _: None) if job.quiet else print
+    setup = prepare(job.model, job.data, job.optim, job.seed, shape.data, job.changes, say)
     check_tensor(setup.model, shape.tensor, job.data.sequence_length)
     engine = engine.suited(setup.model)
     if job.fp8 and shape.tensor > 1:

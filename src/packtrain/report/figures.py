@@ -70,7 +70,7 @@ def shares(parts: Mapping[str, Mapping[str, float]]) -> Any:
     parts = {run: seconds for run, seconds in parts.items() if sum(seconds.values()) > 0}
     if not parts:
         return None
-    figure = _figure((SIZE[0], 1.6 + 0.4 * len(parts)))
+    figure = _figure((SIZE[0], 1.1 + 0.4 * len(parts)))
     axes = figure.subplots()
     labels = list(dict.fromkeys(part for seconds in parts.values() for part in seconds))
     for number, seconds in enumerate(parts.values()):
@@ -155,12 +155,14 @@ def _plain(axes: Any) -> None:
 
 
 def _legend(figure: Any, axes: Any | None, labels: Sequence[str]) -> None:
-    """Inside the only panel where there is room, else below the panels."""
-    if axes is not None and 1 < len(labels) <= 5:
+    """Inside the only panel where there is room, else below the panels, in as many columns as their words leave."""
+    if axes is not None and 1 < len(labels) <= 3:
         axes.legend(frameon=False, labelcolor=INK, fontsize=9)
     elif len(labels) > 1:
         handles: dict[str, Any] = {}
         for one in figure.axes:
             handles |= {label: handle for handle, label in zip(*one.get_legend_handles_labels(), strict=True)}
-        figure.legend(handles.values(), handles, loc="outside lower center", ncols=3, frameon=False, labelcolor=INK,
-                      fontsize=9)  # fmt: skip
+        columns = max(1, min(3, 50 // (max(map(len, labels)) + 5)))
+        figure.set_figheight(figure.get_figheight() + 0.18 * -(-len(labels) // columns))
+        figure.legend(handles.values(), handles, loc="outside lower center", ncols=columns, frameon=False,
+                      labelcolor=INK, fontsize=9)  # fmt: skip

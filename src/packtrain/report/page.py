@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from shlex import quote
@@ -34,6 +34,10 @@ svg { width: 100%; max-width: 42rem; height: auto }
 pre { background: var(--box); padding: .8rem 1rem; border-radius: .5rem; overflow-x: auto; white-space: pre-wrap;
       overflow-wrap: anywhere; font-size: .85rem }
 .soft { color: var(--soft) } details { margin: 1rem 0 }
+@media (max-width: 40rem) {
+  th, td { padding: .3rem .5rem }
+  th:first-child, td:first-child { white-space: normal; overflow-wrap: anywhere; min-width: 6rem }
+}
 """
 
 
@@ -51,14 +55,17 @@ def page(
     together: Sequence[Drawn],
     each: Sequence[Drawn | None],
     notes: Sequence[str] = (),
+    failed: Mapping[str, str] | None = None,
 ) -> str:
     """The whole document. `together` are the pictures of all runs, `each` one of each run where there are several.
 
-    `notes` are sentences about what could not be shown.
+    `notes` are sentences about what could not be shown; `failed` are runs with what they said as they failed.
     """  # fmt: skip
     one = len(runs) == 1
     title = names[0] if one else f"{len(runs)} runs compared"
+    title += f", {len(failed)} failed" if failed else ""
     parts = [f"<h1>packtrain · {escape(title)}</h1>", *(f'<p class="soft">{escape(note)}</p>' for note in notes)]
+    parts += [f"<p><strong>{escape(name)} failed:</strong> {escape(line)}</p>" for name, line in (failed or {}).items()]
     if one:
         parts += results(runs[0])
     else:

@@ -20,6 +20,7 @@ import yaml
 from packtrain.errors import UserError, did_you_mean
 from packtrain.model.config import ModelConfig, parameter_count
 from packtrain.report.event_files import breaks_off, event_files, read_scalars
+from packtrain.report.failures import read_failures
 from packtrain.settings import build
 
 VALIDATION_LOSS = re.compile(r"^val(?:idation)?/(?:loss/(?P<last>[^/]+)|(?P<middle>[^/]+)/loss)$")
@@ -84,7 +85,7 @@ class RunData:
 def find_runs(names: Iterable[str], runs_dir: str | Path) -> list[Path]:
     """The run folders meant by `names`: paths, or names under `runs_dir`; a sweep's folder stands for its members.
 
-    Raises `UserError` for what is no run, naming the nearest that is.
+    Raises `UserError` for what is no run, naming the nearest that is, and for a sweep whose every member failed.
     """
     return [run for name in names for run in _find(name, Path(runs_dir))]
 
@@ -168,6 +169,9 @@ def _find(name: str, runs_dir: Path) -> list[Path]:
             return [candidate]
         if members := _members(candidate):
             return members
+        if failures := read_failures(candidate):
+            member, line = next(iter(failures.items()))
+            raise UserError(f"{candidate}: none of its members has begun; {member} said: {line}")
     if Path(name).is_dir():
         raise UserError(f"{name} is not a run folder: it has no config.yaml; give a folder that packtrain train wrote")
     known = known_runs(runs_dir)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -71,12 +71,13 @@ def prepare(
     seed: int,
     world: int = 1,
     changes: Mapping[str, Change] | None = None,
+    say: Callable[[str], None] = print,
 ) -> Setup:
-    """A run whose batch is cut in `world` parts.
+    """A run whose batch is cut in `world` parts; `say` is told what is done to the data on the way.
 
     Raises `UserError` where the parts do not fit: vocabulary, sequence length, batch, warm-up, too few tokens.
     """
-    shards = find_shards(data)
+    shards = find_shards(data, say)
     integrity = Integrity(shards)
     manifest = integrity.manifest
     if model.vocab_size not in (None, manifest.vocab_size):
@@ -92,15 +93,15 @@ def prepare(
     steps = plan_steps(data, world)
     check_warmup(optim, steps.total)
     boundaries, schedule = plan_changes(changes or {}, optim, steps)
-    mixture = build_mixture(data, manifest, shards, steps, seed, boundaries=boundaries)
+    mixture = build_mixture(data, manifest, shards, steps, seed, say, boundaries)
     model = dataclasses.replace(model, vocab_size=manifest.vocab_size)
     return Setup(shards, manifest, model, data, steps, mixture, seed, integrity, boundaries, schedule)
 
 
-def find_shards(data: DataConfig) -> Path:
+def find_shards(data: DataConfig, say: Callable[[str], None] = print) -> Path:
     """The pack that `data` names, or the one made (once) from the user's own text."""
     if data.path is not None:
         return local_pack(data.path, limit=int(data.cache_gib * 2**30))
     from packtrain.data.text_pipeline import ensure_text_shards  # the tokenizer's training, needed for data=text alone
 
-    return ensure_text_shards(data)
+    return ensure_text_shards(data, say=say)
