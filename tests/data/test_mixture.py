@@ -141,3 +141,16 @@ def test_weights_that_cannot_be_are_refused(weights: dict[str, float]) -> None:
 def test_a_domain_without_a_whole_block_is_refused_by_name() -> None:
     with pytest.raises(UserError, match=r"'b'.*sequence_length"):
         Mixture({"a": 0.5, "b": 0.5}, {"a": 3, "b": 0}, 0)
+
+
+def test_unique_blocks_are_chosen_by_the_seed_and_no_other_is_ever_drawn() -> None:
+    def drawn(seed: int, n: int) -> list[set[int]]:
+        mixture = Mixture({"a": 0.5, "b": 0.5}, {"a": 900, "b": 70}, seed, unique={"a": 30, "b": 70})
+        domains, epochs, blocks = mixture.samples(np.arange(n))
+        assert mixture.epochs(n)["a"] == pytest.approx(n / 2 / 30) and epochs[domains == 0].max() == (n // 2 - 1) // 30
+        return [set(blocks[domains == index].tolist()) for index in (0, 1)]
+
+    first, second = drawn(1, 10_000)
+    assert len(first) == 30 and second == set(range(70))
+    assert first == drawn(1, 200)[0] and first != drawn(2, 10_000)[0]
+    assert max(first) > 500  # not the domain's first documents

@@ -186,13 +186,17 @@ def test_a_permutation_is_undone(n: int) -> None:
     assert invert(permute(positions, n, 9), n, 9).tolist() == positions.tolist()
 
 
+@pytest.mark.parametrize("unique", [None, {"a": 300, "b": 5000}])
 @pytest.mark.parametrize("changed", [False, True])
-def test_the_samples_that_saw_a_block_are_those_that_the_mixture_draws(changed: bool) -> None:
+def test_the_samples_that_saw_a_block_are_those_that_the_mixture_draws(
+    changed: bool, unique: dict[str, int] | None
+) -> None:
     weights, blocks = {"a": 0.7, "b": 0.3}, {"a": 900, "b": 5000}
     late: list[tuple[int, dict[str, float]]] = [(4_000, {"b": 0.2, "a": 0.8})]
-    mixture: Mixture = Phases(weights, late, blocks, 4) if changed else Mixture(weights, blocks, 4)
+    whole = Mixture(weights, blocks, 4, unique=unique)
+    mixture: Mixture = Phases(weights, late, blocks, 4, unique) if changed else whole
     domains, _, drawn = mixture.samples(np.arange(25_000))
-    for domain, wanted in (("a", [17, 18]), ("b", [4999]), ("b", [0])):
+    for domain, wanted in (("a", list(range(17, 25))), ("b", [4999]), ("b", [0])):
         here = (domains == mixture.domains.index(domain)) & np.isin(drawn, wanted)
         assert samples_of(mixture, domain, wanted, 25_000) == np.flatnonzero(here).tolist()
 

@@ -33,6 +33,8 @@ import pytest
         (["callbacks.carbon.puee=1.1"], "callbacks.carbon"),
         (["+data.weights.a=-1"], "data.weights.a=-1"),
         (["+data.weights.a=0"], "every weight is 0"),
+        (["data.unique_tokens=31"], "data.unique_tokens=31: expected a sequence's tokens at least"),
+        (["data.unique_tokens=1e7"], "lower it, or its weight"),
     ],
 )  # fmt: skip
 def test_a_mistake_is_one_line_with_the_remedy(train, overrides: list[str], said: str) -> None:

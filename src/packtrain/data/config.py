@@ -19,6 +19,8 @@ class DataConfig:
         divides, up to 16.
     document_mask: documents packed into one sequence do not see each other, and positions start anew with each.
     cache_gib: where `path` is a URL, so much of it is kept in data/cache.
+    unique_tokens: train on so many tokens only, a random choice by the seed with each domain's share by its weight, and
+        repeat them for `tokens`; None: all there are.
     held_out: share of documents kept for validation where the documents do not say it themselves (data=text).
     """
 
@@ -34,6 +36,7 @@ class DataConfig:
     document_mask: bool = False
     held_out: float = 0.05
     cache_gib: float = 20.0
+    unique_tokens: int | None = None
 
     def __post_init__(self) -> None:
         for name in ("sequence_length", "tokens", "batch_tokens", "micro_batch"):
@@ -41,6 +44,8 @@ class DataConfig:
                 raise UserError(f"data.{name}={getattr(self, name)}: expected at least 1")
         if self.vocab_size is not None and self.vocab_size < 1:
             raise UserError(f"data.vocab_size={self.vocab_size}: expected at least 1, or null")
+        if self.unique_tokens is not None and self.unique_tokens < self.sequence_length:
+            raise UserError(f"data.unique_tokens={self.unique_tokens}: expected a sequence's tokens at least, or null")
         if not self.cache_gib > 0:
             raise UserError(f"data.cache_gib={self.cache_gib}: expected more than 0")
         if self.workers < 0:

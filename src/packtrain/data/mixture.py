@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from packtrain.data.permutation import key_of, permute, uniform
+from packtrain.data.permutation import invert, key_of, permute, uniform
 from packtrain.errors import UserError
 
 WINDOW = 10_000
@@ -49,17 +49,39 @@ def quotas(weights: Mapping[str, float], window: int = WINDOW) -> dict[str, int]
     return counts
 
 
+def unique_blocks(
+    tokens: int | None, sequence_length: int, weights: Mapping[str, float], blocks: Mapping[str, int]
+) -> dict[str, int] | None:
+    """How many blocks of each domain `data.unique_tokens` leaves, by weight; None where it leaves all."""
+    if tokens is None:
+        return None
+    unique = {name: max(1, round(tokens / sequence_length * weights.get(name, 0.0))) for name in blocks}
+    for name, n in unique.items():
+        if n > blocks[name]:
+            raise UserError(
+                f"data.unique_tokens={tokens}: {n} sequences of domain '{name}' are wanted and it has {blocks[name]}; "
+                "lower it, or its weight"
+            )
+    return unique
+
+
 class Mixture:
     """The weighted mixture of `blocks` per domain, without end.
 
     weights: domain → proportion; blocks: domain → number of blocks (all domains of positive weight must be there);
     drawn: domain → samples of it that were drawn before, where this mixture follows another (`phases.py`).
+    unique: domain → how many of its blocks there are to be, chosen by the seed and then repeated; none: all.
     `domains` lists the domains of positive weight; a domain's index is its place in that list.
     Memory: a few windows of 10 000 orders; time: about 1 µs a sample when asked in order.
     """
 
     def __init__(
-        self, weights: Mapping[str, float], blocks: Mapping[str, int], seed: int, drawn: Mapping[str, int] | None = None
+        self,
+        weights: Mapping[str, float],
+        blocks: Mapping[str, int],
+        seed: int,
+        drawn: Mapping[str, int] | None = None,
+        unique: Mapping[str, int] | None = None,
     ) -> None:
         self.quotas = quotas(weights)
         self.domains = tuple(self.quotas)
@@ -69,7 +91,8 @@ class Mixture:
                     f"domain '{domain}' has too few tokens for one block: "
                     "add documents, shorten data.sequence_length or give it weight 0"
                 )
-        self.blocks = {domain: int(blocks[domain]) for domain in self.domains}
+        self.whole = {domain: int(blocks[domain]) for domain in self.domains}
+        self.blocks = {domain: min(n, (unique or {}).get(domain, n)) for domain, n in self.whole.items()}
         self.drawn = {domain: (drawn or {}).get(domain, 0) for domain in self.domains}
         self.seed = seed
         self._orders: OrderedDict[int, tuple[Ints, Ints]] = OrderedDict()
@@ -97,8 +120,23 @@ class Mixture:
         for domain, epoch in {(int(d), int(e)) for d, e in zip(domains.flat, epochs.flat, strict=True)}:
             here = (domains == domain) & (epochs == epoch)
             name = self.domains[domain]
-            blocks[here] = permute(positions[here], self.blocks[name], key_of(self.seed, "block", name, epoch))
+            blocks[here] = self.blocks_at(name, epoch, positions[here])
         return domains, epochs, blocks
+
+    def blocks_at(self, domain: str, epoch: int, positions: npt.ArrayLike) -> Ints:
+        """The blocks (N,) that stand at these places (N,) of an epoch."""
+        chosen = permute(positions, self.blocks[domain], key_of(self.seed, "block", domain, epoch))
+        if self.blocks[domain] == self.whole[domain]:
+            return chosen
+        return permute(chosen, self.whole[domain], key_of(self.seed, "unique", domain))
+
+    def positions_of(self, domain: str, epoch: int, blocks: npt.ArrayLike) -> Ints:
+        """The places in an epoch of those of the blocks (N,) that it has: `blocks_at` read backwards."""
+        chosen = np.asarray(blocks, dtype=np.int64)
+        if self.blocks[domain] < self.whole[domain]:
+            chosen = invert(chosen, self.whole[domain], key_of(self.seed, "unique", domain))
+            chosen = chosen[chosen < self.blocks[domain]]
+        return invert(chosen, self.blocks[domain], key_of(self.seed, "block", domain, epoch))
 
     def counts(self, n_samples: int) -> dict[str, int]:
         """How many of the first n samples come from each domain; exact."""

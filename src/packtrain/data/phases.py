@@ -30,18 +30,20 @@ class Phases(Mixture):
         changes: Sequence[tuple[int, Mapping[str, float]]],
         blocks: Mapping[str, int],
         seed: int,
+        unique: Mapping[str, int] | None = None,
     ) -> None:
-        first = Mixture(weights, blocks, seed)
+        first = Mixture(weights, blocks, seed, unique=unique)
         self.starts, self.parts = [0], [first]
         for start, changed in changes:
             assert start > self.starts[-1], (start, self.starts)
             drawn = self.counts(start)
-            self.parts.append(Mixture(changed, blocks, seed, drawn))
+            self.parts.append(Mixture(changed, blocks, seed, drawn, unique))
             self.starts.append(start)
         names = dict.fromkeys(domain for part in self.parts for domain in part.domains)
         self.domains, self.seed = tuple(names), seed
         self.quotas = {domain: first.quotas.get(domain, 0) for domain in self.domains}
-        self.blocks = {domain: int(blocks[domain]) for domain in self.domains}
+        self.whole = {domain: int(blocks[domain]) for domain in self.domains}
+        self.blocks = {domain: next(p.blocks[domain] for p in self.parts if domain in p.domains) for domain in names}
         self._indices = [np.array([self.domains.index(name) for name in part.domains]) for part in self.parts]
 
     def samples(self, g: npt.ArrayLike) -> tuple[Ints, Ints, Ints]:

@@ -11,7 +11,6 @@ import numpy as np
 import numpy.typing as npt
 
 from packtrain.data.mixture import WINDOW, Mixture
-from packtrain.data.permutation import invert, key_of
 from packtrain.data.phases import Phases
 
 
@@ -32,8 +31,7 @@ def _of_one(mixture: Mixture, domain: str, blocks: npt.ArrayLike, until: int) ->
     drawn = mixture.counts(until)[domain]
     index, found = mixture.domains.index(domain), []
     for epoch in range(first // size, -(-(first + drawn) // size)):
-        positions = invert(blocks, size, key_of(mixture.seed, "block", domain, epoch))
-        counts = epoch * size + positions - first
+        counts = epoch * size + mixture.positions_of(domain, epoch, blocks) - first
         for count in counts[(counts >= 0) & (counts < drawn)].tolist():
             window, rank = divmod(count, quota)
             found.append(window * WINDOW + int(np.flatnonzero(mixture.order(window)[0] == index)[rank]))

@@ -69,7 +69,7 @@ def _blocks(one: Found, run: RunData, mixture: Mixture) -> list[int]:
     """The blocks of T + 1 tokens, T apart, that share a token with the document."""
     length = _data(run).sequence_length
     first, last = max(0, (one.start - 1) // length), (one.end - 1) // length
-    return [block for block in range(first, last + 1) if block < mixture.blocks.get(one.domain, 0)]
+    return [block for block in range(first, last + 1) if block < mixture.whole.get(one.domain, 0)]
 
 
 def _data(run: RunData) -> DataConfig:

@@ -22,7 +22,7 @@ from packtrain import stop
 from packtrain.data.config import DataConfig
 from packtrain.data.integrity import Integrity
 from packtrain.data.manifest import Manifest
-from packtrain.data.mixture import Mixture, normalise
+from packtrain.data.mixture import Mixture, normalise, unique_blocks
 from packtrain.data.phases import Phases
 from packtrain.data.shards import open_blocks
 from packtrain.errors import UserError
@@ -242,4 +242,5 @@ def build_mixture(
             f"{steps.sequences}: too few tokens for one batch; add text or set data.batch_tokens="
             f"{available * config.sequence_length} or less"
         )
-    return Phases(weights, changes, blocks, seed) if changes else Mixture(weights, blocks, seed)
+    unique = unique_blocks(config.unique_tokens, config.sequence_length, weights, blocks)
+    return Phases(weights, changes, blocks, seed, unique) if changes else Mixture(weights, blocks, seed, unique=unique)
