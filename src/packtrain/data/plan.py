@@ -43,6 +43,7 @@ class Plan:
     fingerprint: str
     held_out: float
     keep_dropped: bool
+    further: tuple[AnyStep, ...] = ()  # after the domain's own
 
     @property
     def domain(self) -> Domain:
@@ -52,7 +53,7 @@ class Plan:
 
     @property
     def stages(self) -> list[Stage]:
-        return stages(self.domain.steps(self.parameters))
+        return stages([*self.domain.steps(self.parameters), *self.further])
 
     def place(self, stage: int) -> Place:
         """The units of a stage."""

@@ -10,9 +10,9 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from tqdm import tqdm
 
@@ -23,13 +23,14 @@ from packtrain.data.domain import Domain, Generator, Source
 from packtrain.data.domains.registry import choose
 from packtrain.data.executors.local import LocalExecutor
 from packtrain.data.files import hidden
+from packtrain.data.minhash import MinHash
 from packtrain.data.origin import digest, name_of, size_of
 from packtrain.data.plan import Plan
 from packtrain.data.publish import already_made, publish_with_work
 from packtrain.data.report import Report
 from packtrain.data.run_steps import run_steps, units_of
 from packtrain.data.statistics import RAW_SAMPLES, Statistics, pairs
-from packtrain.data.step import printable
+from packtrain.data.step import AnyStep, printable
 from packtrain.errors import UserError
 
 REPORT = "report.json"
@@ -45,6 +46,7 @@ class PrepareOptions:
     """keep_dropped: also write what was dropped, with the reason. processes: null is one a core.
 
     on_error, retries, timeout: what becomes of a unit whose process dies or hangs, or whose file cannot be read.
+    minhash: a step after all of the domain's.
     """
 
     keep_dropped: bool = False
@@ -52,6 +54,7 @@ class PrepareOptions:
     on_error: Literal["skip", "stop"] = "skip"
     retries: int = 2
     timeout: float = 600.0
+    minhash: MinHash = field(default_factory=MinHash)
 
     def __post_init__(self) -> None:
         if self.processes is not None and self.processes < 1:
@@ -61,6 +64,11 @@ class PrepareOptions:
     @property
     def rules(self) -> Rules:
         return Rules(self.on_error, self.retries, self.timeout)
+
+    @property
+    def steps(self) -> tuple[AnyStep, ...]:
+        """Those of any domain."""
+        return (self.minhash,) if self.minhash.bands else ()
 
 
 def prepare(
@@ -83,8 +91,8 @@ def prepare(
         raise UserError(f"input={source}: no such file or directory")
     if isinstance(source, str) and not (isinstance(maker, Domain) and maker.urls):
         raise UserError(f"input={source}: domain={maker.name} reads local files; fetch it first")
-    if isinstance(maker, Generator) and options.keep_dropped:
-        raise UserError(f"prepare.keep_dropped=true: domain={maker.name} keeps nothing of what it drops; leave it out")
+    if isinstance(maker, Generator):
+        _check_generator(maker, options)
     work = _generated(maker, source, held_out) if isinstance(maker, Generator) else None
     if isinstance(maker, Domain):
         source = maker.default() if source is None and maker.default is not None else source
@@ -94,6 +102,13 @@ def prepare(
         work = _prepared(maker, maker.adjust(source, parameters), source, held_out, options, executor)
     assert work is not None
     return _made(maker.name, *work, output, overwrite, say)
+
+
+def _check_generator(maker: Generator, options: PrepareOptions) -> None:
+    if options.keep_dropped:
+        raise UserError(f"prepare.keep_dropped=true: domain={maker.name} keeps nothing of what it drops; leave it out")
+    if options.steps:
+        raise UserError(f"prepare.minhash: domain={maker.name} is made as a whole, without steps; leave it out")
 
 
 def _generated(maker: Generator, source: Any, held_out: float) -> Work:
@@ -135,13 +150,17 @@ def _prepared(
         "parameters": values,
         "keep_dropped": options.keep_dropped,
     }
+    if options.steps:
+        settings["steps"] = [{"name": step.name, **dataclasses.asdict(cast(Any, step))} for step in options.steps]
     if named := sorted(_named(values)):  # trained anew under the same name, a model makes other documents
         settings["models"] = digest((path, str(path)) for path in named)
 
     def make(folder: Path, work: Path, fingerprint: str) -> dict[str, Any]:
         sizes = [size_of(path) for path, _ in files]
         units = units_of(files, sizes)
-        plan = Plan(maker.name, parameters, tuple(units), work, fingerprint, held_out, options.keep_dropped)
+        plan = Plan(
+            maker.name, parameters, tuple(units), work, fingerprint, held_out, options.keep_dropped, options.steps
+        )
         size = dict(zip((name for _, name in files), sizes, strict=True))
         weights = [sum(size[name] for _, name in unit) for unit in units]
         made = run_steps(plan, folder, weights, executor, options.rules)
