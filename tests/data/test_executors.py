@@ -103,6 +103,9 @@ def test_a_partition_that_is_not_there_is_named_with_those_that_are(
         with pytest.raises(UserError, match=r"executor\.partition=(gpu|null): .*no such partition; known: high, main"):
             registry.choose({"engine": "slurm", "partition": partition})
     assert registry.choose({"engine": "slurm", "partition": "main"})
+    (tmp_path / "sinfo").write_text("#!/bin/sh\nexit 1\n")
+    with pytest.raises(UserError, match=r"no such partition; sinfo lists none \(is the controller up\?\)$"):
+        registry.choose({"engine": "slurm", "partition": None})
 
 
 @pytest.mark.skipif(find_spec("ray") is None, reason="pip install 'packtrain[ray]'")

@@ -23,7 +23,7 @@ from packtrain.data.ngrams import EvaluationGrams, Hasher, read_evaluations
 from packtrain.data.prepare import REPORT, read_report
 from packtrain.data.publish import already_made, link, publish_with_work
 from packtrain.data.run_steps import units_of
-from packtrain.data.units import Place, Tick
+from packtrain.data.units import Place, Tick, Work
 from packtrain.data.vocabulary import inputs_digest
 
 FOUND = "contaminated.ndjson"
@@ -32,7 +32,7 @@ SHOWN = 20
 
 
 @dataclass(frozen=True)
-class DecontaminateWork:
+class DecontaminateWork(Work):
     """Units of document files."""
 
     units: tuple[tuple[Path, ...], ...]
@@ -46,14 +46,8 @@ class DecontaminateWork:
     def place(self) -> Place:
         return Place(self.work / "00", self.fingerprint)
 
-    def finished(self, unit: int) -> bool:
-        return self.place.values(unit) is not None
-
     def describe(self, unit: int) -> str:
         return f"decontaminating {self.units[unit][0]}"
-
-    def leave_out(self, unit: int, reason: str) -> bool:
-        return False
 
     def run(self, unit: int, tick: Tick) -> None:
         evaluations, hasher = load_grams(self.work), Hasher(self.n)

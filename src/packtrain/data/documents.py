@@ -193,6 +193,8 @@ def read_stream(
             else:
                 yield document
     except (zstandard.ZstdError, OSError, EOFError, zlib.error) as error:
+        if drop is not None and isinstance(error, OSError) and error.errno is not None:
+            raise  # the machine's fault, not the file's: to be tried again
         if drop is None:
             raise Failure(f"{path}: cannot be read after line {number} ({error}); make the file again") from None
         drop("file broken off", number)

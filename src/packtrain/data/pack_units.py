@@ -19,7 +19,7 @@ from packtrain.data.manifest import SPLITS, Domain, FileRecord, Split, file_sha2
 from packtrain.data.provenance import FOLDER, ProvenanceWriter
 from packtrain.data.publish import link
 from packtrain.data.shards import INDEX, ShardWriter
-from packtrain.data.units import Place, Tick
+from packtrain.data.units import Place, Tick, Work
 from packtrain.errors import UserError
 from packtrain.tokenizer.tokenizer import Tokenizer
 
@@ -28,8 +28,11 @@ RECORDS = "splits"  # in a unit's marker: domain → split → its record
 
 
 @dataclass(frozen=True)
-class PackWork:
-    """Units of document files; `parts` of a file's path are its name in the provenance."""
+class PackWork(Work):
+    """Units of document files; `parts` of a file's path are its name in the provenance.
+
+    None is left out: documents that were prepared are not lost in silence.
+    """
 
     units: tuple[tuple[Path, ...], ...]
     tokenizer: Path
@@ -43,15 +46,9 @@ class PackWork:
     def place(self) -> Place:
         return Place(self.work / "00", self.fingerprint)
 
-    def finished(self, unit: int) -> bool:
-        return self.place.values(unit) is not None
-
     def describe(self, unit: int) -> str:
         names = [str(path) for path in self.units[unit]]
         return f"packing {names[0]}" + (f" and {len(names) - 1} more files" if len(names) > 1 else "")
-
-    def leave_out(self, unit: int, reason: str) -> bool:
-        return False  # documents that were prepared are not lost in silence
 
     def run(self, unit: int, tick: Tick) -> None:
         tokenizer = Tokenizer(self.tokenizer)

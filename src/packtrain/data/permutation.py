@@ -7,11 +7,13 @@ All arithmetic is on unsigned 64-bit integers modulo 2^64, so the order is the s
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
 
 UInt64s = npt.NDArray[np.uint64]
+Round = Callable[[UInt64s, UInt64s, Callable[[UInt64s], UInt64s]], tuple[UInt64s, UInt64s]]
 ROUNDS = 6  # four make a Feistel network a strong pseudo-random permutation; two more for the weak round function
 
 
@@ -39,35 +41,28 @@ def permute(positions: npt.ArrayLike, n: int, key: int) -> npt.NDArray[np.int64]
     Half the bits of a number are mixed into the other half, six times; a result of n or more is sent through again
     until it falls below n (fewer than four times on average, because 2^bits < 4 n).
     """
-    x = np.asarray(positions, dtype=np.uint64).copy()
-    if n < 1 or (x.size and int(x.max()) >= n):
-        raise ValueError(f"positions must lie in [0, {n})")
-    half = np.uint64(max(1, ((n - 1).bit_length() + 1) // 2))
-    mask = (np.uint64(1) << half) - np.uint64(1)
-    keys = [np.uint64(key_of(key, r)) for r in range(ROUNDS)]
-    outside = np.ones(x.shape, dtype=bool)
-    while outside.any():
-        left, right = x[outside] >> half, x[outside] & mask
-        for round_key in keys:
-            left, right = right, left ^ (mix(right ^ round_key) & mask)
-        x[outside] = (left << half) | right
-        outside = x >= np.uint64(n)
-    return x.astype(np.int64)
+    return _walk(positions, n, key, lambda left, right, mixed: (right, left ^ mixed(right)), backwards=False)
 
 
 def invert(images: npt.ArrayLike, n: int, key: int) -> npt.NDArray[np.int64]:
     """images (N,) in [0, n) → the positions (N,) that `permute` sends there: the rounds backwards."""
-    x = np.asarray(images, dtype=np.uint64).copy()
+    return _walk(images, n, key, lambda left, right, mixed: (right ^ mixed(left), left), backwards=True)
+
+
+def _walk(numbers: npt.ArrayLike, n: int, key: int, step: Round, backwards: bool) -> npt.NDArray[np.int64]:
+    """`step`: (left half, right half, the round's function) → both after a round."""
+    x = np.asarray(numbers, dtype=np.uint64).copy()
     if n < 1 or (x.size and int(x.max()) >= n):
-        raise ValueError(f"images must lie in [0, {n})")
+        raise ValueError(f"numbers must lie in [0, {n})")
     half = np.uint64(max(1, ((n - 1).bit_length() + 1) // 2))
     mask = (np.uint64(1) << half) - np.uint64(1)
     keys = [np.uint64(key_of(key, r)) for r in range(ROUNDS)]
+    functions = [lambda part, own=own: mix(part ^ own) & mask for own in keys]
     outside = np.ones(x.shape, dtype=bool)
     while outside.any():
         left, right = x[outside] >> half, x[outside] & mask
-        for round_key in reversed(keys):
-            left, right = right ^ (mix(left ^ round_key) & mask), left
+        for function in reversed(functions) if backwards else functions:
+            left, right = step(left, right, function)
         x[outside] = (left << half) | right
         outside = x >= np.uint64(n)
     return x.astype(np.int64)

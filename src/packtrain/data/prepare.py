@@ -28,6 +28,7 @@ from packtrain.data.origin import digest, name_of, size_of
 from packtrain.data.plan import Plan
 from packtrain.data.publish import already_made, publish_with_work
 from packtrain.data.report import Report
+from packtrain.data.report_lines import SHOWN_SKIPS, counts, skip_lines, skipped, summary
 from packtrain.data.run_steps import run_steps, units_of
 from packtrain.data.statistics import RAW_SAMPLES, Statistics, pairs
 from packtrain.data.step import AnyStep, printable
@@ -35,7 +36,6 @@ from packtrain.errors import UserError
 
 REPORT = "report.json"
 VERSION = 1  # raise it when a generator changes what it makes
-SHOWN_SKIPS = 3
 FIRST_LEFT_OUT = 20
 # The settings; what makes the documents in a folder, given another for what is made on the way and its fingerprint
 Work = tuple[dict[str, Any], Callable[[Path, Path, str], dict[str, Any]]]
@@ -139,14 +139,14 @@ def _prepared(
 ) -> Work:
     files = [(path, name_of(path, source)) for path in maker.inputs(source, parameters)]
     _check_names(name for _, name in files)
-    values = dataclasses.asdict(parameters)
+    values, further = dataclasses.asdict(parameters), [type(step).__module__ for step in options.steps]
     settings = {
         "domain": maker.name,
         "input": str(source),
         "origin": digest(files),
         "held_out": held_out,
         "version": f"{VERSION}.{maker.version}",
-        "code": code_version("packtrain.data.run_steps", f"packtrain.data.domains.{maker.name}"),
+        "code": code_version("packtrain.data.run_steps", f"packtrain.data.domains.{maker.name}", *further),
         "parameters": values,
         "keep_dropped": options.keep_dropped,
     }
@@ -158,9 +158,8 @@ def _prepared(
     def make(folder: Path, work: Path, fingerprint: str) -> dict[str, Any]:
         sizes = [size_of(path) for path, _ in files]
         units = units_of(files, sizes)
-        plan = Plan(
-            maker.name, parameters, tuple(units), work, fingerprint, held_out, options.keep_dropped, options.steps
-        )
+        keep, further = options.keep_dropped, options.steps
+        plan = Plan(maker.name, parameters, tuple(units), work, fingerprint, held_out, keep, further)
         size = dict(zip((name for _, name in files), sizes, strict=True))
         weights = [sum(size[name] for _, name in unit) for unit in units]
         made = run_steps(plan, folder, weights, executor, options.rules)
@@ -210,7 +209,7 @@ def _made(
         # As JSON gives it back, so that what is returned is what a reader will find.
         report = json.loads(json.dumps({"domain": name, **make(folder, work, fingerprint), "settings": settings}))
         if not report["kept"]:
-            reasons = [why for why in (_counts(report["dropped"]), skipped(report)) if why] or ["nothing was read"]
+            reasons = [why for why in (counts(report["dropped"]), skipped(report)) if why] or ["nothing was read"]
             raise UserError(f"domain={name}: no documents to keep ({'; '.join(reasons)}); give another input=PATH")
         (folder / REPORT).write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     say(f"{output}: {summary(report)}")
@@ -229,41 +228,3 @@ def read_report(directory: Path) -> dict[str, Any] | None:
     except (OSError, ValueError):
         return None
     return values if isinstance(values, dict) else None
-
-
-def summary(values: dict[str, Any]) -> str:
-    """`729 of 732 documents kept (3 empty), 11.3 MB; held out 67, 1.5 MB`"""
-    dropped = _counts(values["dropped"])
-    line = f"{values['kept']} of {values['read']} documents kept"
-    line += f" ({dropped})" if dropped else ""
-    line += f", {size(values['bytes'])}"
-    held = values["splits"].get("held_out")
-    return line + (f"; held out {held['documents']}, {size(held['bytes'])}" if held else "; none held out")
-
-
-def skipped(values: Mapping[str, Any]) -> str:
-    """`skipped 2 binary, 1 truncated`, or nothing."""
-    counts = _counts(values.get("skipped", {}).get("counts", {}))
-    return f"skipped {counts}" if counts else ""
-
-
-def skip_lines(values: Mapping[str, Any]) -> list[str]:
-    """What was skipped and where: a line of counts, and the first places of each reason."""
-    if not (counts := skipped(values)):
-        return []
-    lines = [f"{counts} (all counted in {REPORT})"]
-    for reason in values["skipped"]["counts"]:
-        places = [skip for skip in values["skipped"]["first"] if skip["reason"] == reason]
-        for skip in places[:SHOWN_SKIPS]:
-            where = "" if skip["offset"] is None else f" at {skip['offset']:,}"
-            detail = f" ({skip['detail']})" if skip["detail"] else ""
-            lines.append(f"  {reason}: {skip['file']}{where}{detail}")
-    return lines
-
-
-def size(count: float) -> str:
-    return f"{count / 1e6:.1f} MB" if count >= 1e6 else f"{count / 1e3:.1f} kB"
-
-
-def _counts(counts: Mapping[str, int]) -> str:
-    return ", ".join(f"{count} {reason}" for reason, count in counts.items())

@@ -13,11 +13,11 @@ from packtrain.data.hash_ranges import Shard, shards
 from packtrain.data.plan import DOCUMENTS, PART, TABLE, Plan
 from packtrain.data.stage import run_unit
 from packtrain.data.step import Gathering, GlobalStep
-from packtrain.data.units import Place, Tick
+from packtrain.data.units import Place, Tick, Work
 
 
 @dataclass(frozen=True)
-class StageWork:
+class StageWork(Work):
     """Stage `number` of a plan, unit by unit."""
 
     plan: Plan
@@ -57,7 +57,7 @@ class StageWork:
 
 
 @dataclass(frozen=True)
-class MergeWork:
+class MergeWork(Work):
     """What lies between stage `number` and the next, a unit for each range of the hashes: what all parts decide.
 
     size: bytes of all parts, in so many `shards`.
@@ -78,14 +78,8 @@ class MergeWork:
     def place(self) -> Place:
         return self.plan.merge_place(self.number, f"{self.size} bytes in {self.shards}")
 
-    def finished(self, unit: int) -> bool:
-        return self.place.values(unit) is not None
-
     def describe(self, unit: int) -> str:
         return f"domain={self.plan.name}, merge of {self.step.name}, range {unit + 1} of {self.shards}"
-
-    def leave_out(self, unit: int, reason: str) -> bool:
-        return False
 
     def run(self, unit: int, tick: Tick) -> None:
         places = self.plan.place(self.number)
@@ -95,7 +89,7 @@ class MergeWork:
 
 
 @dataclass(frozen=True)
-class GatherWork:
+class GatherWork(Work):
     """One unit after a merge: what the tables of all its ranges decide together, where the step needs it."""
 
     merge: MergeWork
@@ -105,14 +99,8 @@ class GatherWork:
         merged = self.merge.place
         return Place(merged.folder.with_name(merged.folder.name.replace("merge", "gather")), merged.fingerprint)
 
-    def finished(self, unit: int) -> bool:
-        return self.place.values(unit) is not None
-
     def describe(self, unit: int) -> str:
         return f"domain={self.merge.plan.name}, all ranges of {self.merge.step.name} together"
-
-    def leave_out(self, unit: int, reason: str) -> bool:
-        return False
 
     def run(self, unit: int, tick: Tick) -> None:
         tables, step = [self.merge.place.unit(n) / TABLE for n in range(self.merge.shards)], self.merge.step

@@ -105,9 +105,10 @@ class Work(Protocol):
     """Units of one kind, numbered from 0. Sent to other processes: plain values only.
 
     run        makes the unit, through `place.draft`. Raises `Unreadable` for what may go well the next time
-    finished   whether it is made and, as far as it is still needed, there
+    finished   whether it is made and, as far as it is still needed, there; unless said otherwise: by its marker
     describe   the unit, for a message: which files it is about
-    leave_out  gives up what the unit stumbled over, for `reason`, and counts it; False where nothing can be left out
+    leave_out  gives up what the unit stumbled over, for `reason`, and counts it; False where nothing can be left out,
+               as in most
     """
 
     @property
@@ -115,11 +116,13 @@ class Work(Protocol):
 
     def run(self, unit: int, tick: Tick) -> None: ...
 
-    def finished(self, unit: int) -> bool: ...
+    def finished(self, unit: int) -> bool:
+        return self.place.values(unit) is not None
 
     def describe(self, unit: int) -> str: ...
 
-    def leave_out(self, unit: int, reason: str) -> bool: ...
+    def leave_out(self, unit: int, reason: str) -> bool:
+        return False
 
 
 def attempt(work: Work, unit: int, tick: Tick) -> None:

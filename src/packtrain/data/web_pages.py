@@ -2,27 +2,27 @@
 
     .warc .warc.gz       response → HTTP → charset → HTML ┬ main content (resiliparse)
     .wet  .wet.gz        conversion → its text            ├→ Document(id = file#record, url, text)
-    .jsonl .jsonl.zst    a line with `text`               ┘
+    .jsonl .json(l).gz   a line with `text`, also .zst    ┘
 Everything that is no page is counted with file and offset. Of X.warc.gz and X.warc.wet.gz, the same crawl, one is read.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from packtrain.data import files, http_message
-from packtrain.data.documents import SUFFIXES, Document, read_file
+from packtrain.data.documents import SUFFIXES, Document, read_stream
 from packtrain.data.main_content import keep_prose
 from packtrain.data.step import Skips
 from packtrain.data.warc import Record, records
-from packtrain.errors import Failure
 
 Prefer = Literal["wet", "warc"]
 Extract = Literal["main", "all"]
 WARC = (".warc", ".warc.gz", ".wet", ".wet.gz")
+LINES = (*SUFFIXES, ".jsonl.gz", ".json.gz")  # the last as C4 is published: c4-train.00000-of-01024.json.gz
 ABOUT = ("warcinfo", "request", "metadata", "continuation")  # records about pages, never pages
 HTML = ("text/html", "application/xhtml+xml", "application/xhtml", "")
 
@@ -37,7 +37,7 @@ class Pages:
 
 def inputs(path: Path, pages: Pages = Pages()) -> list[Path]:
     """The files below `path`, sorted; of a WARC and its WET only the preferred one."""
-    names = (*WARC, *SUFFIXES)
+    names = (*WARC, *LINES)
     expected = f"no {', '.join(names)} files here; give a folder of Common Crawl's WET or WARC"
     found = files.find(path, lambda file: file.name.endswith(names), expected)
     crawls: dict[Path, list[Path]] = {}
@@ -65,7 +65,7 @@ def _crawl(file: Path) -> Path:
 def read(path: Path, name: str, domain: str, pages: Pages, skips: Skips) -> Iterator[Document]:
     """The pages of one file, as documents of `domain`."""
     before, number = skips.counts.total(), 0
-    if path.name.endswith(SUFFIXES):
+    if path.name.endswith(LINES):
         for number, document in enumerate(_lines(path, name, domain, skips), 1):  # noqa: B007
             yield document
     else:
@@ -91,22 +91,9 @@ def _page(record: Record, identity: str, domain: str, name: str, extract: Extrac
 
 
 def _lines(path: Path, name: str, domain: str, skips: Skips) -> Iterator[Document]:
-    number = 0
-    try:
-        for document in read_file(path, skips.skip):
-            number += 1
-            yield Document(
-                f"{name}#{number}",
-                document.text,
-                domain,
-                name,
-                document.url,
-                document.language,
-                document.licence,
-                metadata=document.metadata,
-            )
-    except Failure as error:
-        skips.skip("broken file", number, str(error))
+    with files.opened(path) as raw:
+        for number, document in enumerate(read_stream(raw, path, skips.skip), 1):
+            yield replace(document, id=f"{name}#{number}", domain=domain, source=name, split=None)
 
 
 def _text(record: Record, extract: Extract, skips: Skips) -> str | None:

@@ -118,6 +118,14 @@ def test_c4_from_wet_and_from_json_lines_gives_the_same_texts(tmp_path: Path) ->
     assert sorted(first.values()) == sorted(second.values())
     assert report["skipped"]["counts"] == {"line is not JSON": 1}
     assert not any("Menu" in text or "Click" in text for text in second.values())
+    lines = [json.dumps({"text": t, "url": "http://a.b", "timestamp": "2019"}) for t in texts]
+    published = gzip.compress("\n".join(lines).encode())
+    (tmp_path / "p").mkdir()
+    (tmp_path / "p/c4-train.00000-of-01024.json.gz").write_bytes(published)
+    (tmp_path / "p/c4-train.00001-of-01024.json.gz").write_bytes(published[: len(published) // 2])
+    report, third = made("c4", tmp_path / "p", tmp_path / "o3")
+    assert set(third.values()) == set(first.values())
+    assert report["skipped"]["counts"] == {"file broken off": 1}
 
 
 def test_of_a_crawl_that_is_there_twice_one_form_is_read(tmp_path: Path) -> None:

@@ -54,8 +54,9 @@ class SlurmExecutor:
                 raise UserError(f"executor.{name}={getattr(self, name)}: expected at least 1")
         known = {name.rstrip("*") for name in _ask("sinfo", "--noheader", "--format=%P").split()}
         if self.partition is None or (known and self.partition not in known):
-            raise UserError(f"executor.partition={self.partition or 'null'}: this cluster has no such partition; "
-                            f"known: {', '.join(sorted(known))}")  # fmt: skip
+            listed = f"known: {', '.join(sorted(known))}" if known else "sinfo lists none (is the controller up?)"
+            name = self.partition or "null"
+            raise UserError(f"executor.partition={name}: this cluster has no such partition; {listed}")
 
     def run(
         self, work: Work, todo: Sequence[int], weights: Sequence[int], what: str, rules: Rules
