@@ -61,7 +61,19 @@ def test_generate_times_every_implementation_on_the_same_weights(tmp_path: Path)
         assert ("times_transformers" in row) == (row["implementation"] == "packtrain")
 
 
-@pytest.mark.parametrize("name", ["train_step", "recompute", "overhead", "gpu", "generate", "evaluate"])
+def test_healthy_runs_raise_few_alarms_and_planted_spikes_are_seen(tmp_path: Path) -> None:
+    rows = {row["case"]: row for row in run("loss_spike", tmp_path)}
+    alarms = {case: row["alarms_in_10_000"] for case, row in rows.items() if "alarms_in_10_000" in row}
+    calm = ("0.5 %, normal", "first 400 steps, warm-up", "another mixture every 1 000 steps")
+    assert len(alarms) == 9 and all(alarms[case] == 0 for case in calm), alarms
+    assert alarms["5 %, t of 10"] <= 2 and max(alarms.values()) <= 25, "a tail as no recorded run has one"
+    seen = {case: row["seen"] for case, row in rows.items() if "seen" in row}
+    for case in ("0.5%: one step, loss × 1.15", "5.0%: one step, loss × 2", "5.0%: one step, gradient norm × 10"):
+        assert seen[case] >= 0.8, case
+    assert seen["0.5%: no number"] == seen["5.0%: no number"] == 1
+
+
+@pytest.mark.parametrize("name", ["train_step", "recompute", "overhead", "gpu", "generate", "evaluate", "loss_spike"])
 def test_help_says_what_is_measured(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as left:
         importlib.import_module(f"benchmarks.{name}").main(["--help"])

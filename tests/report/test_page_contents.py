@@ -17,7 +17,7 @@ from packtrain.errors import UserError
 from packtrain.jobs.report import ReportJob, run
 from packtrain.report.differences import chosen
 from packtrain.report.event_files import read_scalars
-from packtrain.report.figures import scale_of, smooth
+from packtrain.report.figures import chart, scale_of, smooth
 from packtrain.report.pictures import time_parts
 from packtrain.report.reading import read_run
 from tests.browser import Browser
@@ -136,7 +136,7 @@ def test_a_spike_is_shown_and_a_broken_spike_file_is_a_sentence(tmp_path: Path) 
     html = page_of(folder)
     assert "1 loss spike<" in html and "step 30: the loss is no number; skip" in html
     assert cells(html, "gradient norms") == ["layers.0 3.5, output 1"] and cells(html, "samples") == ["960, 991"]
-    assert cells(html, "1 234") == ["wiki", "nan", "41, 42", "the &lt;b&gt; planted document"]
+    assert cells(html, "1 234") == ["wiki", "nan", "the &lt;b&gt; planted document", "41, 42"]
     assert "step-00000040.json cannot be read" in html
 
 
@@ -227,6 +227,19 @@ def test_the_page_fits_a_desk_and_a_phone_light_and_dark_and_asks_for_nothing(tm
                 grounds.add(page.ask("getComputedStyle(document.body).backgroundColor"))
     assert len(grounds) == 2
     assert {request.split(":")[0] for request in page.requests} == {"file"}
+
+
+def test_a_legend_of_many_long_names_stands_below_the_axis_and_covers_nothing() -> None:
+    curve = [(1e6, 3.0), (2e6, 2.0)]
+    for panels in ({"": [f"a/rather=long,name={n}" for n in range(5)]}, {"x": ["a", "b", "c", "d"], "y": ["a", "e"]}):
+        figure = chart({title: dict.fromkeys(labels, curve) for title, labels in panels.items()})
+        figure.draw_without_rendering()
+        (legend,) = figure.legends
+        below = legend.get_window_extent()
+        for axes in figure.axes:
+            assert axes.xaxis.label.get_text() == "tokens (millions)"
+            assert axes.xaxis.label.get_window_extent().y0 >= below.y1 and below.y0 >= 0
+            assert axes.get_window_extent().height > 100
 
 
 def test_smoothing_keeps_the_ends_and_axes_count_in_words() -> None:

@@ -40,11 +40,11 @@ class Detector:
             return Verdict("not finite", f"loss {loss:g}, gradient norm {norm:g}")
         if len(self.losses) < self.least:
             return None
-        median, away = deviations(loss, self.losses, LOSS_FLOOR * abs(statistics.median(self.losses)))
+        median, away = deviations(loss, self.losses, share=LOSS_FLOOR)
         if away > self.threshold:
             why = f"loss {loss:.4f} is {away:.1f} deviations above the median {median:.4f} of {len(self.losses)} steps"
             return Verdict("loss", why, median, away)
-        median, away = deviations(_log(norm), self.norms, NORM_FLOOR)
+        median, away = deviations(_log(norm), self.norms, floor=NORM_FLOOR)
         if away > self.threshold:
             middle = math.exp(median)
             times = f"{norm / middle:.1f} times the median {middle:.3g} of {len(self.norms)} steps"
@@ -64,11 +64,13 @@ class Detector:
         self.norms.clear()
 
 
-def deviations(value: float, window: Sequence[float] | deque[float], floor: float) -> tuple[float, float]:
-    """(median, how many deviations `value` is above it)."""
+def deviations(
+    value: float, window: Sequence[float] | deque[float], floor: float = 0.0, share: float = 0.0
+) -> tuple[float, float]:
+    """(median, how many deviations `value` is above it); one is at least `floor`, and `share` of the median."""
     median = statistics.median(window)
-    spread = 1.4826 * statistics.median(abs(x - median) for x in window)
-    return median, (value - median) / max(spread, floor, 1e-12)
+    spread = 1.4826 * statistics.median([abs(x - median) for x in window])
+    return median, (value - median) / max(spread, floor, share * abs(median), 1e-12)
 
 
 def _log(norm: float) -> float:

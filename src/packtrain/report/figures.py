@@ -59,7 +59,9 @@ def chart(
         _plain(axes)
     for axes in cells[len(panels) :]:
         axes.remove()
-    figure.supxlabel(f"{x_label}{unit}", color=INK, fontsize=10)
+    for axes in cells[max(0, len(panels) - 2) : len(panels)]:  # the lowest of each column
+        axes.set_xlabel(f"{x_label}{unit}", color=INK, fontsize=10)
+        axes.tick_params(labelbottom=True)
     figure.supylabel(y_label, color=INK, fontsize=10)
     _legend(figure, cells[0] if len(panels) == 1 else None, labels)
     return figure

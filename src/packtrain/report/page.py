@@ -24,7 +24,8 @@ h1, h2, h3, p { overflow-wrap: anywhere }
 h1 { font-size: 1.5rem } h2 { font-size: 1.15rem; margin-top: 2.5rem } h3 { font-size: 1rem }
 .wide { overflow-x: auto }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: .92rem }
-th, td { padding: .35rem .8rem; border-bottom: 1px solid var(--line); text-align: right; white-space: nowrap }
+th, td { padding: .35rem .8rem; border-bottom: 1px solid var(--line); text-align: right; white-space: nowrap;
+         vertical-align: top }
 th { color: var(--soft); font-weight: 500 } th:first-child, td:first-child, .words { text-align: left }
 .long { white-space: normal; overflow-wrap: anywhere; min-width: 14rem }
 .gallery { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 26rem), 1fr)); gap: 1rem 2rem;
@@ -36,7 +37,7 @@ pre { background: var(--box); padding: .8rem 1rem; border-radius: .5rem; overflo
 .soft { color: var(--soft) } details { margin: 1rem 0 }
 @media (max-width: 40rem) {
   th, td { padding: .3rem .5rem }
-  th:first-child, td:first-child { white-space: normal; overflow-wrap: anywhere; min-width: 6rem }
+  th:first-child, td:first-child { white-space: normal; overflow-wrap: anywhere; min-width: 6.5rem }
 }
 """
 

@@ -16,7 +16,7 @@ from packtrain.report.tables import DASH, count, number
 Table = tuple[Sequence[str], list[Sequence[str]]]
 ENERGY_HEADERS = ("run", "tokens", "device-hours", "J/token", "kWh", "gCO2eq", "PUE", "kg/kWh", "source")
 MIXTURE_HEADERS = ("domain", "share", "tokens", "wanted", "epochs", "text")
-SPIKE_HEADERS = ("sample", "domain", "loss", "documents", "they begin")
+SPIKE_HEADERS = ("sample", "domain", "loss", "its documents begin", "documents")
 SHOWN = 8  # sequences of a spike, and layers
 PAPER_FORMULA = (
     "kWh = joules (J) drawn ÷ 3 600 000 × PUE, CO2eq = kWh × the grid’s kg/kWh: the formula of the LLaMA paper "
@@ -128,7 +128,7 @@ def spike_sequences(spike: Mapping[str, Any]) -> Table:
         documents = [one for one in entry.get("documents") or () if isinstance(one, Mapping)]
         numbers = ", ".join(setting(one.get("document")) for one in documents)
         text = " … ".join(" ".join(str(one["text"]).split())[:120] for one in documents if one.get("text"))
-        rows.append((setting(entry.get("sample")), str(entry.get("domain")), setting(entry.get("loss")), numbers, text))
+        rows.append((setting(entry.get("sample")), str(entry.get("domain")), setting(entry.get("loss")), text, numbers))
     return SPIKE_HEADERS, rows
 
 
