@@ -34,6 +34,18 @@ def instantiate(group: str, entries: dict[str, Any] | None) -> dict[str, Any]:
     return made
 
 
+def foresee(group: str, entries: dict[str, Any] | None) -> None:
+    """What `instantiate` will refuse where the job runs, as far as it is ours: other people's classes are not made on
+    a login node, and a logger would begin to write."""
+    for name, entry in (entries or {}).items():
+        if isinstance(entry, dict) and not str(entry.get("_target_")).startswith("packtrain."):
+            continue
+        if group == "callbacks":
+            instantiate(group, {name: entry})
+        elif entry is not None:
+            typed(entry, f"{group}.{name}")
+
+
 def typed(entry: dict[str, Any], where: str) -> dict[str, Any]:
     """The arguments of one of our own classes as its signature wants them: `interval=often` is refused by name.
 

@@ -31,6 +31,7 @@ from hydra_plugins.packtrain_slurm.slurm_launcher import SlurmLauncher
 from hydra_plugins.packtrain_slurm.torchrun_launcher import TorchrunLauncher
 from packtrain.cli_compose import LAUNCHED, checked, parse, perform, quiet, start
 from packtrain.cli_errors import explain
+from packtrain.cli_instantiate import OPEN_SETS, foresee
 from packtrain.errors import UserError
 from packtrain.launch.member import Member
 from packtrain.report.failures import note_member
@@ -44,8 +45,8 @@ def run(command: str, arguments: Sequence[str], guarded: Guard) -> int:
     """Runs `command` as its arguments say; returns the exit code, of a sweep the worst of its members'."""
     options = parse(arguments, command)
     engine = start(options.config_dir)
-    here = {} if command in LAUNCHED and "dry_run=true" not in options.overrides else {"hydra/launcher": "basic"}
     try:
+        here = {} if command in LAUNCHED and not dry(options.overrides) else {"hydra/launcher": "basic"}
         if options.cfg:
             engine.show_cfg(command, quiet(options.overrides), options.cfg, options.package, options.resolve)
             return 0
@@ -58,7 +59,8 @@ def run(command: str, arguments: Sequence[str], guarded: Guard) -> int:
         if options.multirun:
             return Sweep(engine, command, options, guarded).run()
         cfg = engine.compose_config(command, quiet(options.overrides), RunMode.RUN)
-        if not str(cfg.hydra.launcher._target_).startswith(IN_PLACE):  # cluster=slurm without -m: an array of one
+        elsewhere = not str(cfg.hydra.launcher._target_).startswith(IN_PLACE)
+        if elsewhere and not cfg.get("dry_run"):  # cluster=slurm without -m: an array of one
             return Sweep(engine, command, options, guarded).run()
         HydraConfig.instance().set_config(cfg)
         with open_dict(cfg):
@@ -68,6 +70,13 @@ def run(command: str, arguments: Sequence[str], guarded: Guard) -> int:
         raise UserError(explain(error, command, engine, options.overrides)) from error
     finally:
         GlobalHydra.instance().clear()
+
+
+def dry(overrides: Sequence[str]) -> bool:
+    """Whether the last word on `dry_run` is true, in whatever letters: then nothing is launched."""
+    parsed = OverridesParser.create().parse_overrides(list(overrides))
+    said = [override.value() for override in parsed if override.key_or_group == "dry_run"]
+    return bool(said) and said[-1] is True
 
 
 class Sweep:
@@ -123,13 +132,22 @@ class Sweep:
         self.codes.append(code)
         return code
 
-    def plan(self, cfg: DictConfig, own: list[str]) -> Member:
-        """The member checked as a job, and the command line that runs it in place. Raises `UserError`."""
+    def plan(self, cfg: DictConfig, own: list[str], ranks: int | None) -> Member:
+        """The member checked as a job of so many processes, and the command line that runs it in place. Raises
+        `UserError`."""
+        from packtrain.training.setup import fits
+
         cfg = self.placed(cfg, own)
         try:
-            checked(self.command, cfg)
+            job, values = checked(self.command, cfg)
+            for group in OPEN_SETS:
+                foresee(group, values.get(group))
+            if ranks and not job.dry_run:
+                fits(job, ranks)
         except OmegaConfBaseException as error:
             raise UserError(explain(error, self.command, self.engine, own)) from error
+        if job.dry_run:
+            raise UserError("a dry run counts on this machine and is not submitted: give dry_run=true beside -m")
         kept = [override for override in own if override.split("=", 1)[0] not in ("name", "run_dir")]
         where = [f"--config-dir={Path(self.config_dir).resolve()}"] if self.config_dir else []
         arguments = (self.command, *where, *kept, f"name={cfg.name}", f"run_dir={cfg.run_dir}", "hydra/launcher=basic")

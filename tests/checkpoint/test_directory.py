@@ -70,6 +70,36 @@ def test_damage_is_said_and_passed_over(tmp_path: Path) -> None:
     assert "another checksum" in said[0] and "no readable checkpoint.json" in said[1] and len(said) == 2
 
 
+def test_a_bit_flipped_anywhere_in_the_marker_is_damage_or_changes_nothing(tmp_path: Path) -> None:
+    save(tmp_path, 1)
+    path = save(tmp_path, 23)
+    marker = path / "checkpoint.json"
+    content, meta = marker.read_bytes(), directory.read_meta(path)
+    passed = 0
+    for place in range(len(content)):
+        flipped = bytearray(content)
+        flipped[place] ^= 1 << place % 7
+        marker.write_bytes(flipped)
+        if directory.damage(path) is None:
+            assert meta.items() <= directory.read_meta(path).items(), flipped.decode(errors="replace")
+            passed += 1
+    assert passed < 0.1 * len(content)  # the name of the sum: without it a marker is one of before
+    marker.write_bytes(content.replace(b'"step": 23', b'"step": 13'))
+    assert newest_intact(tmp_path) == checkpoint_path(tmp_path, 1)
+    assert [step for step, _ in directory.metas(tmp_path)] == [checkpoint_path(tmp_path, 1)]
+
+
+def test_a_marker_of_before_says_nothing_of_itself_and_is_read(tmp_path: Path) -> None:
+    marker = save(tmp_path, 1) / "checkpoint.json"
+    meta = json.loads(marker.read_text())
+    del meta[directory.OWN_SUM]
+    marker.write_text(json.dumps(meta))
+    assert newest_intact(tmp_path) == marker.parent
+    for bad in ({**meta, "files": {"model.safetensors": {"bytes": 7}}}, {**meta, "files": []}, {"files": {}}, [], 3):
+        marker.write_text(json.dumps(bad))
+        assert "no readable checkpoint.json" in (directory.damage(marker.parent) or "")
+
+
 def test_resolve_takes_a_run_or_a_checkpoint_and_refuses_the_rest(tmp_path: Path) -> None:
     path = save(tmp_path, 1)
     assert resolve(tmp_path) == path == resolve(path)
@@ -85,7 +115,8 @@ def test_resolve_takes_a_run_or_a_checkpoint_and_refuses_the_rest(tmp_path: Path
 def test_another_format_version_is_refused_with_the_remedy(tmp_path: Path) -> None:
     path = save(tmp_path, 1)
     marker = path / "checkpoint.json"
-    marker.write_text(marker.read_text().replace('"format_version": 2', '"format_version": 99'))
+    said = {**json.loads(marker.read_text()), "format_version": 99}
+    marker.write_text(json.dumps({**said, directory.OWN_SUM: directory.own_sum(said)}))
     with pytest.raises(UserError, match=r"checkpoint format 99, this packtrain reads 1 and 2: upgrade it"):
         directory.read_meta(path)
     with pytest.raises(UserError, match="checkpoint format 99"):  # and not passed over for an older one

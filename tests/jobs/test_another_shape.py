@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from packtrain.checkpoint.directory import read_meta
 from packtrain.cli import main
 from tests.tiny_run import make_run
 
@@ -25,7 +26,7 @@ def test_it_is_refused(
     run = tmp_path / "runs" / "other"
     shutil.copytree(base, run)
     marker = run / "checkpoints/step-00000010/checkpoint.json"
-    meta = json.loads(marker.read_text())
+    meta = read_meta(marker.parent)
     marker.write_text(json.dumps({**meta, "model": {**meta["model"], **change}}))
     before = sorted(tmp_path.rglob("*"))
     capsys.readouterr()

@@ -53,7 +53,7 @@ def test_the_dry_run_shows_one_script_that_bash_reads_and_submits_nothing(say: C
 def test_without_m_it_is_an_array_of_one_and_trains_nothing_here(say: Callable, tmp_path: Path) -> None:
     code, script, _ = say("train", "model=7b", "data=llama", "cluster=slurm", "hydra.launcher.dry_run=true")
     assert code == 0 and "#SBATCH --array=0-0\n" in script and "run_dir=runs/7b hydra/launcher=basic" in script
-    code, _, errors = say("train", "model=1m", "data=llama", "cluster=slurm")
+    code, _, errors = say("train", "model=1b", "data=llama", "cluster=slurm")
     assert code == 2 and "there is no sbatch on this machine" in errors and not (tmp_path / "runs").exists()
 
 
@@ -74,11 +74,45 @@ def test_without_m_it_is_an_array_of_one_and_trains_nothing_here(say: Callable, 
             "members of one array share their resources, these have hydra.launcher.nodes=1 and 2",
         ),
         ("hydra.launcher.sbatch=[exclusive]", "hydra.launcher.sbatch=exclusive: expected an option"),
+        ("parallel.tensor=3", "parallel.tensor=3 does not divide 8 processes; possible replicate × shard × tensor: 1"),
+        ("cluster.gpus_per_node=7", "is no multiple of sequence_length × devices = 2048 × 7; nearest: "),
+        ("optim.warmup_steps=9e9", "optim.warmup_steps=9000000000"),
+        ("callbacks.checkpointing.keep_last=two", "callbacks.checkpointing.keep_last='two': expected integer"),
+        ("callbacks.checkpointing.keep_last=1,0", "keep_last and keep_every must be at least 1"),
+        ("job_name", "cannot read 'job_name': expected key=value"),
+        ('hydra.launcher.job_name="a\\"b"', "without double quotes and backslashes"),
     ],
 )
 def test_a_mistake_in_any_member_stops_the_whole_on_the_login_node(say: Callable, override: str, message: str) -> None:
     code, out, errors = say(*SIZES, override)
     assert code == 2 and out == "" and message in errors and len(errors.splitlines()) == 1
+
+
+def test_a_dry_run_of_the_training_submits_nothing_however_true_is_written(say: Callable) -> None:
+    tiny = ("model.dim=32", "model.n_heads=2", "data.sequence_length=32", "data.batch_tokens=256", "data.tokens=256",
+            "data.vocab_size=64", "optim.warmup_steps=0")  # fmt: skip
+    code, out, errors = say("train", "data=llama", "dry_run=True", "cluster=slurm", *tiny)
+    assert code == 0 and "nothing was run" in out and "SBATCH" not in out, errors
+
+
+def test_blanks_and_percent_signs_in_folders_and_names_are_written_as_sbatch_reads_them(
+    say: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "my 50%j ü").mkdir()
+    monkeypatch.chdir(tmp_path / "my 50%j ü")
+    code, script, errors = say(*SIZES[:-2], "name=a b", SIZES[-1])
+    assert code == 0, errors
+    for line in ('--job-name="a b"', f'--chdir="{Path.cwd()}"',
+                 f'--output="{tmp_path}/my 50%%j ü/runs/a b/slurm/%A_%a.log"'):  # fmt: skip
+        assert f"#SBATCH {line}\n" in script
+    assert f"mkdir -p '{Path.cwd()}/runs/a b/slurm'" in errors
+
+
+def test_a_number_that_is_no_member_of_the_array_is_refused_by_the_script(say: Callable, tmp_path: Path) -> None:
+    _, script, _ = say(*SIZES)
+    ended = subprocess.Popen(["/bin/bash", "-s"], stdin=subprocess.PIPE, stderr=subprocess.PIPE, env={})
+    _, errors = ended.communicate(script.encode())
+    assert ended.returncode == 2 and b"this array has no run number" in errors
 
 
 def test_a_launchers_key_without_a_launcher_says_which_cluster_has_one(say: Callable) -> None:
@@ -92,11 +126,11 @@ def test_other_commands_run_where_they_were_typed(say: Callable) -> None:
 
 
 def test_the_torchrun_line_is_printed(say: Callable) -> None:
-    line = ("train", "model=1m", "data=llama", "hydra.launcher.dry_run=true")
+    line = ("train", "model=1m", "hydra.launcher.dry_run=true")
     code, out, _ = say(*line, "cluster=node")
     assert code == 0
     assert out == (
-        "torchrun --standalone --nproc-per-node=8 --max-restarts=3 -m packtrain train model=1m data=llama cluster=node "
+        "torchrun --standalone --nproc-per-node=8 --max-restarts=3 -m packtrain train model=1m cluster=node "
         "name=1m run_dir=runs/1m hydra/launcher=basic\n"
     )
     code, _, errors = say(*line, "cluster=torchrun", "cluster.nodes=2")

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.plugins.launcher import Launcher
 from omegaconf import OmegaConf, open_dict
+
+
+def ranks(launcher: Mapping[str, Any]) -> int | None:
+    """How many processes a member gets; None for values that the launcher will refuse."""
+    nodes, of_each = launcher.get("nodes"), launcher.get("tasks_per_node")
+    return nodes * of_each if isinstance(nodes, int) and isinstance(of_each, int) and nodes > 0 < of_each else None
 
 
 class Elsewhere(Launcher):
@@ -35,6 +41,6 @@ class Elsewhere(Launcher):
             del launcher["_target_"]
             with open_dict(cfg):
                 del cfg["hydra"]
-            planned.append((self.task.plan(cfg, own), launcher))
+            planned.append((self.task.plan(cfg, own, ranks(launcher)), launcher))
         HydraConfig.instance().set_config(self.config)
         return planned

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from collections.abc import Sequence
 
@@ -26,7 +27,8 @@ class SlurmLauncher(Elsewhere):
         script = render(members, settings, logs, self.task.typed)
         if settings.dry_run:
             print(script, end="")
-            by_hand = f"to submit it as a file: mkdir -p {logs} && sbatch FILE"  # SLURM makes no folder for a log
+            folder = shlex.quote(str(logs))  # SLURM makes no folder for a log
+            by_hand = f"to submit it as a file: mkdir -p {folder} && sbatch FILE"
             print(f"packtrain: dry run, nothing was submitted; {by_hand}", file=sys.stderr)
             return [JobReturn(_return_value=0, status=JobStatus.COMPLETED)]
         slurm_submit.refuse_twice(members, slurm_submit.submissions(logs.parent), slurm_queue.tasks)

@@ -26,6 +26,7 @@ from packtrain.errors import Failure, UserError
 FORMAT_VERSION = 2  # 1 had no `kind`: all were whole
 READABLE = (1, 2)
 MARKER = "checkpoint.json"
+OWN_SUM = "sha256_of_the_rest"  # of the marker itself; those of before have none
 FOLDER = "checkpoints"
 
 
@@ -57,8 +58,8 @@ def temporary_of(path: Path) -> Path:
 
 def seal(temporary: Path, path: Path, meta: Mapping[str, Any], files: Mapping[str, Any]) -> None:
     """Writes the marker, waits for the disk, renames `temporary` to `path`. Raises `OSError`."""
-    marker = temporary / MARKER
-    marker.write_text(json.dumps({"format_version": FORMAT_VERSION, **meta, "files": dict(files)}, indent=1) + "\n")
+    told = {"format_version": FORMAT_VERSION, **meta, "files": dict(files)}
+    (temporary / MARKER).write_text(json.dumps({**told, OWN_SUM: own_sum(told)}, indent=1) + "\n")
     for file in temporary.iterdir():
         _sync(file)
     if path.exists():
@@ -85,7 +86,7 @@ def read_meta(path: Path) -> dict[str, Any]:
     if version not in READABLE:
         known = " and ".join(map(str, READABLE))
         raise UserError(f"{path} has checkpoint format {version}, this packtrain reads {known}: upgrade it")
-    return {"kind": "whole", **meta}
+    return {"kind": "whole", **{key: value for key, value in meta.items() if key != OWN_SUM}}
 
 
 def damage(path: Path) -> str | None:
@@ -111,6 +112,11 @@ def committed(run_dir: Path | str) -> list[Path]:
     """The checkpoints of a run that have their marker, oldest first (not verified)."""
     folder = Path(run_dir) / FOLDER
     return sorted(path for path in folder.glob("step-*") if path.suffix != ".tmp" and (path / MARKER).is_file())
+
+
+def metas(run_dir: Path | str) -> list[tuple[Path, dict[str, Any]]]:
+    """Those of the `committed` whose marker can be read, with what it says."""
+    return [(path, read_meta(path)) for path in committed(run_dir) if _marker(path) is not None]
 
 
 def newest_intact(run_dir: Path | str, say: Callable[[str], None] = print) -> Path | None:
@@ -162,11 +168,21 @@ def retain(run_dir: Path | str, keep_last: int, keep_every_steps: int | None, si
     return doomed
 
 
+def own_sum(meta: Mapping[str, Any]) -> str:
+    """What a marker says of itself: the SHA-256 of the rest of it, its keys in order."""
+    rest = {key: value for key, value in meta.items() if key != OWN_SUM}
+    return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
+
+
 def _marker(path: Path) -> dict[str, Any] | None:
+    """None where there is none, or one that a flipped bit has made say something else."""
     try:
         meta = json.loads((path / MARKER).read_text())
-        return meta if {"format_version", "files", "step"} <= meta.keys() else None
-    except (OSError, ValueError, AttributeError):
+        whole = meta.get(OWN_SUM, own_sum(meta)) == own_sum(meta)
+        for entry in meta["files"].values():
+            whole = whole and {"bytes", "sha256"} <= entry.keys()
+        return meta if whole and {"format_version", "step"} <= meta.keys() else None
+    except (OSError, ValueError, AttributeError, KeyError, TypeError):
         return None
 
 

@@ -5,12 +5,14 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from packtrain import __version__
+from packtrain.errors import UserError
 from packtrain.launch.member import Member
 from packtrain.launch.slurm_settings import SlurmSettings
 
@@ -40,7 +42,7 @@ def render(members: Sequence[Member], settings: SlurmSettings, logs: Path, comma
     lines += [f"#   {' '.join(command.split())}", ""]
     lines += ['case "$SLURM_ARRAY_TASK_ID" in']
     lines += [f"  {index}) run=({words(member.arguments)}) ;;" for index, member in enumerate(members)]
-    lines += ["esac", ""]
+    lines += ['  *) echo "this array has no run number $SLURM_ARRAY_TASK_ID" >&2; exit 2 ;;', "esac", ""]
     lines += ["export PYTHONUNBUFFERED=1  # what a killed process said stays in the log"]
     lines += [f"export PACKTRAIN_STOP_SIGNAL={settings.signal}"]
     lines += [f'export PACKTRAIN_NOTE={shlex.quote(str(logs))}/"${{SLURM_ARRAY_JOB_ID}}_${{SLURM_ARRAY_TASK_ID}}.note"']
@@ -64,7 +66,7 @@ def options(members: Sequence[Member], settings: SlurmSettings, logs: Path) -> l
         "job-name": settings.job_name or members[0].name,
         "array": f"0-{len(members) - 1}{at_once}",
         "chdir": str(Path.cwd()),
-        "output": str(logs / "%A_%a.log"),
+        "output": f"{logs}/".replace("%", "%%") + "%A_%a.log",
         "open-mode": "append",
     }
     asked = {
@@ -80,8 +82,15 @@ def options(members: Sequence[Member], settings: SlurmSettings, logs: Path) -> l
         "constraint": settings.constraint,
         "signal": f"{settings.signal}@{settings.signal_seconds}",
     }
-    given = [f"--{key}={value}" for key, value in {**fixed, **asked}.items() if value is not None]
+    given = [f"--{key}={quoted(str(value))}" for key, value in {**fixed, **asked}.items() if value is not None]
     return [*given, "--requeue", *settings.sbatch]
+
+
+def quoted(text: str) -> str:
+    """As sbatch reads a value with blanks in it; others stay bare. Raises `UserError` for what it reads otherwise."""
+    if re.search(r"[\"\\\n]", text):
+        raise UserError(f"sbatch cannot read {text!r}: choose folders and names without double quotes and backslashes")
+    return f'"{text}"' if re.search(r"[\s'#]", text) else text
 
 
 def words(arguments: Sequence[str]) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from packtrain.checkpoint.directory import committed, read_meta
+from packtrain.checkpoint.directory import metas
 from packtrain.errors import Failure, UserError
 from packtrain.model.config import switches
 
@@ -54,8 +54,8 @@ def refuse_another_run(run_dir: Path, config: Mapping[str, Any]) -> None:
     path = run_dir / CONFIG
     if not path.exists():
         return
-    saved = committed(run_dir)
-    tokens = int(read_meta(saved[-1])["tokens"]) if saved else 0
+    saved = metas(run_dir)
+    tokens = int(saved[-1][1]["tokens"]) if saved else 0
     try:
         old = yaml.safe_load(path.read_text())
         found = differences(old, config, tokens)

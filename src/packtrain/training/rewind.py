@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from packtrain.checkpoint.directory import MARKER, committed, read_meta
+from packtrain.checkpoint.directory import MARKER, metas
 from packtrain.errors import Failure
 
 SPIKES = "spikes"
@@ -77,8 +77,7 @@ def forget_abandoned(run_dir: str | Path) -> tuple[Rewind, ...]:
     """Removes the checkpoints of what a rewind has left behind: later than where it went, and made before it. Returns
     all rewinds."""
     rewinds = read_rewinds(run_dir)
-    for path in committed(run_dir):
-        meta = read_meta(path)
+    for path, meta in metas(run_dir):
         if any(meta["step"] > r.to and meta.get("rewinds", 0) <= number for number, r in enumerate(rewinds)):
             (path / MARKER).unlink(missing_ok=True)
             shutil.rmtree(path, ignore_errors=True)

@@ -16,6 +16,7 @@ from packtrain.data.mixture import Mixture, MixtureReport
 from packtrain.data.remote_shards import local_pack
 from packtrain.errors import UserError
 from packtrain.model.config import ModelConfig
+from packtrain.parallel.config import check_tensor, degrees
 from packtrain.training.changes import Boundary, Change, Schedule, plan_changes
 from packtrain.training.data import MixtureData, build_mixture
 from packtrain.training.rewind import Rewind
@@ -96,6 +97,17 @@ def prepare(
     mixture = build_mixture(data, manifest, shards, steps, seed, say, boundaries)
     model = dataclasses.replace(model, vocab_size=manifest.vocab_size)
     return Setup(shards, manifest, model, data, steps, mixture, seed, integrity, boundaries, schedule)
+
+
+def fits(job: Any, ranks: int) -> None:
+    """What `prepare` and the mesh will refuse of a TrainJob on so many processes, as far as it is known without the
+    shards: a launcher asks on the login node. Raises `UserError`."""
+    shape = degrees(job.parallel, ranks)
+    steps = plan_steps(job.data, shape.data)
+    check_warmup(job.optim, steps.total)
+    plan_changes(job.changes, job.optim, steps)
+    if job.model.vocab_size is not None:
+        check_tensor(job.model, shape.tensor, job.data.sequence_length)
 
 
 def find_shards(data: DataConfig, say: Callable[[str], None] = print) -> Path:
