@@ -14,8 +14,11 @@ from packtrain.errors import Failure, UserError
 
 
 def save(run_dir: Path, step: int, content: bytes = b"weights") -> Path:
+    def write(folder: Path) -> None:
+        (folder / "model.safetensors").write_bytes(content)
+
     path = checkpoint_path(run_dir, step)
-    commit(path, lambda folder: (folder / "model.safetensors").write_bytes(content) and None, {"step": step})
+    commit(path, write, {"step": step})
     return path
 
 
