@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from packtrain.cli import main
+from packtrain.data.executors import local
 from tests.tiny import tiny_pack
 
 
@@ -18,6 +19,14 @@ class Outcome:
     out: str
     err: str
     run_dir: Path
+
+
+@pytest.fixture(autouse=True, scope="session")
+def no_workers_unasked() -> Iterator[None]:
+    """Preparing and packing stay in the test's process, where starting others would cost more than the work."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(local, "cores", lambda: 0)
+        yield
 
 
 @pytest.fixture

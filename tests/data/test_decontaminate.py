@@ -50,7 +50,7 @@ def base(tmp_path: Path) -> Path:
 
 def command(base: Path, output: str, *more: str) -> int:
     return main(["data", "decontaminate", f"input={base / 'documents'}", f"evaluations={base / 'eval'}",
-                 f"output={base / output}", "processes=1", *more])  # fmt: skip
+                 f"output={base / output}", "processes=0", *more])  # fmt: skip
 
 
 def test_planted_copies_are_found_and_nothing_else(base: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from packtrain.data.complete import Rules, complete
-from packtrain.data.executors import registry
+from packtrain.data.executors import local, registry
 from packtrain.data.executors.local import LocalExecutor
 from packtrain.errors import Failure, UserError
 from tests.data.toy_work import ToyWork
@@ -32,6 +32,28 @@ def test_a_unit_whose_process_dies_or_hangs_is_made_again_and_no_other(tmp_path:
     assert made(work) == ["0", "1", "2", "3"]
     assert tries(work) == [1, 2, 2, 1]
     assert sorted(p.name for p in work.place.folder.iterdir()) == [f"00000{n}" for n in range(4)]
+
+
+@pytest.mark.parametrize(("deed", "reason"), [("dies", "its process was killed"), ("hangs", "no document for 0.5 s")])
+def test_a_single_unit_has_a_process_of_its_own_too_and_its_end_is_named(
+    tmp_path: Path, deed: str, reason: str
+) -> None:
+    with pytest.raises(Failure, match=rf"toy 0: .*{reason}.*tried 1 times"):
+        made(ToyWork(tmp_path, ((0, deed),)), 1, 1, Rules("stop", retries=0, timeout=0.5))
+
+
+def test_unasked_there_is_a_watched_process_for_each_core(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(local, "cores", lambda: 2)
+    with pytest.raises(Failure, match="toy 1: its process was killed"):
+        complete(ToyWork(tmp_path, ((1, "dies"),)), [1] * 2, "toys", LocalExecutor(), Rules("stop", retries=0))
+
+
+def test_with_processes_0_the_work_is_done_by_the_command_itself(tmp_path: Path) -> None:
+    with pytest.raises(Failure, match="the toy is broken") as caught:
+        made(ToyWork(tmp_path, ((1, "fails"),)), 2, 0)
+    assert any(entry.name == "_misbehave" for entry in caught.traceback)  # what a debugger stops at
+    with pytest.raises(UserError, match=r"processes=-1: expected at least 1, null for one a core, or 0 for none"):
+        LocalExecutor(processes=-1)
 
 
 def test_a_unit_that_always_kills_its_process_ends_the_work_or_is_left_out_by_rule(tmp_path: Path) -> None:

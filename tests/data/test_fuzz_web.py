@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from packtrain.data import http_message, web_pages
 from packtrain.data.domains import common_crawl
+from packtrain.data.hash_ranges import Decision
 from packtrain.data.repeated_lines import RepeatedLines
 from packtrain.data.sentences import sentences
 from packtrain.data.step import Skips, Tally
@@ -87,7 +88,7 @@ def messages_pages_and_lines(example: tuple[bytes, str, str | None]) -> None:
         assert "".join("".join(sentences(line)).split()) == "".join(line.split())
         step = RepeatedLines(min_characters=0)
         pages = [document(line, "1"), document(text, "2")]
-        list(step.apply(pages, step.collect(pages), Tally("t")))
+        list(step.apply(pages, Decision([step.collect(pages)]), Tally("t")))
         list(common_crawl.Parameters().language(pages, Tally("t")))
 
 

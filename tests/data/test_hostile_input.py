@@ -184,7 +184,7 @@ def test_a_full_temporary_disk_ends_the_work_and_publishes_nothing(
     monkeypatch.setattr(sqlite3, "connect", small)
     domain = {"name": "stack_exchange", "sites": "all"}
     with pytest.raises(Failure, match=r"full.*TMPDIR"):
-        prepare(domain, tmp_path / "in", tmp_path / "out", 0.5, options=PrepareOptions(processes=1))
+        prepare(domain, tmp_path / "in", tmp_path / "out", 0.5, options=PrepareOptions(processes=0))
     assert [path.name for path in tmp_path.iterdir()] == ["in"]
 
 

@@ -46,7 +46,7 @@ def test_pairs_share_a_bucket_as_often_as_broders_formula_says() -> None:
     assert not (ON.buckets(text(chance)) == ON.buckets(text(chance))).any() and not len(ON.buckets(" — "))
 
 
-@pytest.mark.parametrize(("processes", "size"), [(1, 1 << 28), (1, 3000), (2, 3000)])
+@pytest.mark.parametrize(("processes", "size"), [(0, 1 << 28), (0, 3000), (2, 3000)])
 def test_near_copies_go_from_any_domain_and_the_first_stays(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, processes: int, size: int
 ) -> None:

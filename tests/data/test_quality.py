@@ -196,7 +196,7 @@ def test_the_language_model_is_trained_by_lmplz_and_keeps_pages_like_its_text(
         "name": "common_crawl", "repeated_lines": {"min_characters": 0}, "language": {"keep": [], "minimum": 0.0},
         "quality": {"model": str(model), "percentiles": {"keep": ["head"], "percentiles": [50, 75]}},
     }  # fmt: skip
-    made = prepare(values, tmp_path / "in", tmp_path / "out", 0.2, options=PrepareOptions(processes=1))
+    made = prepare(values, tmp_path / "in", tmp_path / "out", 0.2, options=PrepareOptions(processes=0))
     assert made["kept"] == 60
     assert all("bucket" in d.metadata for d in read_documents(tmp_path / "out"))
     texts = {d.text.split(" ")[0] for d in read_documents(tmp_path / "out")}
@@ -237,7 +237,7 @@ def test_lmplz_gets_normalised_text_and_both_models_serve_the_domain(tmp_path: P
         "quality": {"model": str(model), "percentiles": {"keep": ["head", "middle"], "percentiles": [25, 75]}},
         "references": {"model": str(references)},
     }  # fmt: skip
-    made = prepare(values, tmp_path / "in", tmp_path / "out", 0.2, options=PrepareOptions(processes=1))
+    made = prepare(values, tmp_path / "in", tmp_path / "out", 0.2, options=PrepareOptions(processes=0))
     assert [s["name"] for s in made["steps"]][-3:] == ["perplexity", "percentiles", "references"]
     assert made["dropped"]["tail of perplexity"] == pytest.approx(30, abs=2)
     kept = list(read_documents(tmp_path / "out"))

@@ -60,7 +60,7 @@ def reference(source: Path) -> dict[str, bytes]:
 
 
 def made(source: Path, output: Path, executor: Executor | None = None, **options: Any) -> dict[str, bytes]:
-    processes = options.pop("processes", 1)
+    processes = options.pop("processes", 0)
     prepare(DOMAIN, source, output, 0.2, options=PrepareOptions(processes=processes, **options), executor=executor)
     return tree(output)
 
@@ -102,7 +102,7 @@ def test_what_is_finished_is_not_made_again(
     before = len(ran)
     monkeypatch.setattr(stage_work, "run_unit", watched)
     said: list[str] = []
-    prepare(DOMAIN, source, tmp_path / "out", 0.2, say=said.append, options=PrepareOptions(processes=1))
+    prepare(DOMAIN, source, tmp_path / "out", 0.2, say=said.append, options=PrepareOptions(processes=0))
     assert "goes on where it stopped" in said[0]
     assert ran[:before] == [*((0, unit) for unit in range(6)), (1, 0), (1, 1)]
     assert ran[before:] == [(1, unit) for unit in range(2, 6)]
@@ -127,7 +127,7 @@ def test_a_change_is_never_mistaken_for_finished_work(
         (source / "1.jsonl").write_text((source / "1.jsonl").read_text().replace("moon", "noon"))
     said: list[str] = []
     prepare(DOMAIN, source, output, 0.3 if what == "settings" else 0.2, say=said.append,
-            options=PrepareOptions(processes=1))  # fmt: skip
+            options=PrepareOptions(processes=0))  # fmt: skip
     assert "is made anew" in said[0] and ran[2:] == [(0, 0), (0, 1), (1, 0), (1, 1)]
     if what == "code":
         monkeypatch.undo()
@@ -160,7 +160,7 @@ def test_a_file_that_cannot_be_read_is_named_and_counted_or_ends_the_work(
         Failure, match=r"unit 3 of stage 1 \(3\.jsonl\): 3\.jsonl cannot be read \(Input/output error\)"
     ):
         made(source, tmp_path / "out", on_error="stop", retries=1)
-    report = prepare(DOMAIN, source, tmp_path / "out", 0.2, options=PrepareOptions(processes=1, retries=0))
+    report = prepare(DOMAIN, source, tmp_path / "out", 0.2, options=PrepareOptions(processes=0, retries=0))
     assert report["skipped"]["counts"] == {"given up": 1} and report["read"] == 300
     assert report["skipped"]["first"][0]["file"] == "3.jsonl"
 
@@ -221,7 +221,7 @@ def test_ten_times_the_input_needs_no_more_memory(tmp_path: Path) -> None:
     script.write_text(
         "import resource, sys; from pathlib import Path; from packtrain.data import prepare, run_steps\n"
         "prepare.units_of = lambda files, sizes: run_steps.units_of(files, sizes, 1)\n"
-        "options = prepare.PrepareOptions(processes=1)\n"
+        "options = prepare.PrepareOptions(processes=0)\n"
         "prepare.prepare({'name': 'c4'}, Path(sys.argv[1]), Path(sys.argv[2]), 0.2, options=options)\n"
         "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)\n"
     )

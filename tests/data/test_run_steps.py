@@ -113,7 +113,7 @@ def tree(folder: Path) -> dict[str, bytes]:
 
 
 def made(folder: Path, output: Path, **options: Any) -> dict[str, Any]:
-    processes = options.pop("processes", 1)
+    processes = options.pop("processes", 0)
     return prepare("planted", folder, output, 0.2, options=PrepareOptions(processes=processes, **options))
 
 
@@ -210,7 +210,7 @@ def test_made_once_with_these_parameters_and_refused_by_name_with_others(planted
     made(planted, tmp_path / "out")
     before = tree(tmp_path / "out")
     said: list[str] = []
-    prepare("planted", planted, tmp_path / "out", 0.2, say=said.append, options=PrepareOptions(processes=2))
+    prepare("planted", planted, tmp_path / "out", 0.2, say=said.append, options=PrepareOptions(processes=0))
     assert len(said) == 1 and "nothing to do" in said[0]
     with pytest.raises(UserError, match=r"keep_dropped False → True.*overwrite=true"):
         made(planted, tmp_path / "out", keep_dropped=True)

@@ -119,7 +119,7 @@ def test_a_decision_of_which_a_table_is_damaged_is_made_anew(
         def run(self, work: Any, todo: Any, weights: Any, what: str, rules: Any) -> Any:
             if getattr(work, "number", 0) == 1:
                 raise KeyboardInterrupt
-            return LocalExecutor(processes=1).run(work, todo, weights, what, rules)
+            return LocalExecutor(processes=0).run(work, todo, weights, what, rules)
 
     with pytest.raises(KeyboardInterrupt):
         made(source, tmp_path / "out", Stopped())

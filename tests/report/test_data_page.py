@@ -41,7 +41,7 @@ def prepared(tmp_path: Path) -> Path:
         )
     (folder / "empty.txt").write_text(" ")
     (folder / "image.txt").write_bytes(b"\0\1")
-    prepare("text", folder, tmp_path / "documents" / "text", 0.2, options=PrepareOptions(processes=1))
+    prepare("text", folder, tmp_path / "documents" / "text", 0.2, options=PrepareOptions(processes=0))
     prepare("unicode", None, tmp_path / "documents" / "unicode", 0.2)
     return tmp_path / "documents"
 
@@ -80,7 +80,7 @@ def test_files_that_a_domain_does_not_take_stand_on_the_page(tmp_path: Path) -> 
     (books / "a.txt").write_text("A llama went over the pass and rested by the lake. " * 100)
     for i in range(25):
         (books / f"{i:02d}<i>.pdf").write_bytes(b"%PDF")
-    prepare("books", books, tmp_path / "documents", 0.0, options=PrepareOptions(processes=1))
+    prepare("books", books, tmp_path / "documents", 0.0, options=PrepareOptions(processes=0))
     run(ReportJob(documents=str(tmp_path / "documents")))
     page = (tmp_path / "documents" / "report.html").read_text()
     assert "25 files of other kinds, or not wanted, were not read" in page

@@ -74,16 +74,16 @@ def key(array: np.ndarray) -> np.ndarray:
 class Decision:
     """The tables of a merge in the order of their ranges, memory-mapped when they are first asked."""
 
-    def __init__(self, paths: Sequence[Path]) -> None:
-        self._paths = paths
-        self._open: dict[int, np.ndarray] = {}
-        self._edges = np.array([_edge(i, len(paths)) for i in range(1, len(paths))], np.uint64)
+    def __init__(self, tables: Sequence[Path | np.ndarray]) -> None:
+        self._tables = list(tables)
+        self._edges = np.array([_edge(i, len(tables)) for i in range(1, len(tables))], np.uint64)
 
     def table(self, number: int = 0) -> np.ndarray:
         """That of one range; of a merge that gathers there is one."""
-        if number not in self._open:
-            self._open[number] = np.load(self._paths[number], mmap_mode="r")
-        return self._open[number]
+        table = self._tables[number]
+        if isinstance(table, Path):
+            self._tables[number] = table = np.load(table, mmap_mode="r")
+        return table
 
     def find(self, hashes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """(which of `hashes` (N,) stand in it, the first row of each (N,): zeros where there is none)."""

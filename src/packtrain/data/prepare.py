@@ -57,8 +57,9 @@ class PrepareOptions:
     minhash: MinHash = field(default_factory=MinHash)
 
     def __post_init__(self) -> None:
-        if self.processes is not None and self.processes < 1:
-            raise UserError(f"prepare.processes={self.processes}: expected at least 1, or null for one a core")
+        if self.processes is not None and self.processes < 0:
+            expected = "expected at least 1, null for one a core, or 0 for none"
+            raise UserError(f"prepare.processes={self.processes}: {expected}")
         self.rules.check("prepare")
 
     @property

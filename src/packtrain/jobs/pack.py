@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from packtrain.data.executors.local import LocalExecutor
 from packtrain.data.executors.registry import choose
 from packtrain.data.pack import pack
 from packtrain.errors import UserError
@@ -28,8 +29,7 @@ class PackJob:
 
     def __post_init__(self) -> None:
         check_held_out(self.held_out)
-        if self.processes is not None and self.processes < 1:
-            raise UserError(f"processes={self.processes}: expected at least 1, or null for one a core")
+        LocalExecutor(processes=self.processes)  # its check
         if self.tokens is not None and self.tokens < 1:
             raise UserError(f"tokens={self.tokens}: expected at least 1, or null")
         for domain, weight in self.weights.items():

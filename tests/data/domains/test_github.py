@@ -258,7 +258,7 @@ def test_what_is_no_repository_is_answered_in_one_line(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no repository; expected a folder of repositories"):
         prepare("github", tmp_path / "a.mp3", tmp_path / "out", 0.1)
     with pytest.raises(UserError, match="no documents to keep"):
-        prepare("github", tmp_path / "empty", tmp_path / "out", 0.1, options=PrepareOptions(processes=1))
+        prepare("github", tmp_path / "empty", tmp_path / "out", 0.1, options=PrepareOptions(processes=0))
 
 
 def test_comment_syntax_follows_the_name() -> None:

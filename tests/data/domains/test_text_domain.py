@@ -109,7 +109,7 @@ def test_a_folder_of_nasties_gives_its_good_documents_and_writes_nowhere_else(tm
     (folder / "bad.csv").write_text('text\n"never closed')
     (folder / "z.jsonl.zst").write_bytes(b"no zstd at all")
     before = sorted(p for p in tmp_path.rglob("*") if not p.is_symlink())
-    report = prepare("text", folder, tmp_path / "out", 0.1, options=PrepareOptions(processes=1))
+    report = prepare("text", folder, tmp_path / "out", 0.1, options=PrepareOptions(processes=0))
     assert {d.source for d in read_documents(tmp_path / "out")} >= {"good.txt", "sub/good.txt"}
     assert report["skipped"]["counts"] == {"file broken off": 1, "line is not JSON": 1}
     after = sorted(p for p in tmp_path.rglob("*") if not p.is_symlink() and (tmp_path / "out") not in (p, *p.parents))
@@ -122,7 +122,7 @@ def test_files_at_a_url_are_read(scheme: str, tmp_path: Path) -> None:
     for name in ("a.txt", "deep/b.txt", ".hidden.txt"):
         with fsspec.open(f"{base}/{name}", "wt", auto_mkdir=True) as file:  # type: ignore[call-arg]
             file.write(f"text of {name} {scheme}\n" * 30)  # type: ignore[attr-defined]
-    report = prepare("text", base, tmp_path / "out", 0.1, options=PrepareOptions(processes=1))
+    report = prepare("text", base, tmp_path / "out", 0.1, options=PrepareOptions(processes=0))
     assert {d.source for d in read_documents(tmp_path / "out")} == {"a.txt", "deep/b.txt"}
     said: list[str] = []
     assert prepare("text", base, tmp_path / "out", 0.1, say=said.append) == report and "nothing to do" in said[0]
@@ -140,11 +140,11 @@ def test_few_documents_that_are_numbered_alike_are_all_kept_each_once(tmp_path: 
         lines = [{"id": str(n), "text": t, "split": split.get((name, n))} for n, t in body.items()]
         (tmp_path / "own" / f"{name}.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
         wanted |= {t: split.get((name, n)) for n, t in body.items()}
-    report = prepare("text", tmp_path / "own", tmp_path / "out", 0.3, options=PrepareOptions(processes=1))
+    report = prepare("text", tmp_path / "own", tmp_path / "out", 0.3, options=PrepareOptions(processes=0))
     found = {d.text: d.split for d in read_documents(tmp_path / "out")}
     assert report["kept"] == len(found) == 6 and set(found) == set(wanted)
     assert all(found[text] == split for text, split in wanted.items() if split)
-    prepare("text", tmp_path / "own", tmp_path / "cut", 0.5, options=PrepareOptions(processes=1))
+    prepare("text", tmp_path / "own", tmp_path / "cut", 0.5, options=PrepareOptions(processes=0))
     lines = [line for d in read_documents(tmp_path / "cut") for line in d.text.splitlines()]
     assert sorted(lines) == sorted(line for text in wanted for line in text.splitlines())
 

@@ -33,7 +33,7 @@ def pages(numbers: range) -> list[str]:
 
 
 def made(domain: dict | str, source: Path, folder: Path, **options) -> tuple[dict, dict[str, str]]:
-    report = prepare(domain, source, folder, 0.2, say=lambda _: None, options=PrepareOptions(processes=1, **options))
+    report = prepare(domain, source, folder, 0.2, say=lambda _: None, options=PrepareOptions(processes=0, **options))
     return report, {d.id: d.text for d in read_documents(folder)}
 
 

@@ -46,11 +46,10 @@ class BookDeduplication:
     def _of_groups(self, rows: np.ndarray, shard: Shard) -> np.ndarray:
         dropped = []
         for group in np.split(rows, np.flatnonzero(np.diff(rows["group"])) + 1) if len(rows) else ():
-            dropped += [(int(group["group"][0]), *row) for row in self._decide(group)]
-            shard.tick(1)
+            dropped += [(int(group["group"][0]), *row) for row in self._decide(group, shard)]
         return np.sort(np.array(dropped, dtype=DROPPED), order=("group", "book"))
 
-    def _decide(self, rows: np.ndarray) -> Iterator[tuple[int, float, bytes]]:
+    def _decide(self, rows: np.ndarray, shard: Shard) -> Iterator[tuple[int, float, bytes]]:
         """What goes of one group."""
         books: list[tuple[bytes, int, np.ndarray]] = []
         for book in np.unique(rows["book"]):
@@ -61,6 +60,7 @@ class BookDeduplication:
         books.sort(key=lambda book: (-len(book[2]), book[0]))  # the longest first
         kept: list[tuple[bytes, int, np.ndarray]] = []
         for book in books:
+            shard.tick(1)
             shares = [containment(book[2], other[2]) for other in kept]
             best = int(np.argmax(shares)) if shares else -1
             if shares and shares[best] > self.over:

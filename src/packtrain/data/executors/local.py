@@ -1,4 +1,4 @@
-"""units → worker processes of this machine, one unit at a time each, watched; with one worker in this very process
+"""units → worker processes of this machine, one unit at a time each, watched: a single unit too
 
 A worker that dies is noticed at once, one that hangs when it has finished no document for `timeout` seconds; either is
 replaced, and its unit told as lost.
@@ -21,7 +21,7 @@ from typing import Any, Literal
 from tqdm import tqdm
 
 from packtrain.data.complete import Rules
-from packtrain.data.units import Unreadable, Work, attempt, tell_error
+from packtrain.data.units import Unreadable, Work, attempt, tell_error, told_error
 from packtrain.errors import UserError
 
 POLL_SECONDS = 0.5
@@ -29,26 +29,23 @@ POLL_SECONDS = 0.5
 
 @dataclass(frozen=True)
 class LocalExecutor:
-    """processes: null is one a core."""
+    """processes: null is one a core; 0: this very process does the work, for a debugger, and nothing watches it."""
 
     engine: Literal["local"] = "local"
     processes: int | None = None
 
     def __post_init__(self) -> None:
-        if self.processes is not None and self.processes < 1:
-            raise UserError(f"processes={self.processes}: expected at least 1, or null for one a core")
+        if self.processes is not None and self.processes < 0:
+            raise UserError(f"processes={self.processes}: expected at least 1, null for one a core, or 0 for none")
 
     def run(
         self, work: Work, todo: Sequence[int], weights: Sequence[int], what: str, rules: Rules
     ) -> Mapping[int, str]:
-        """As `complete.Executor` says. A single worker is this process: nothing watches it, and it raises itself.
-
-        What was lost of many units is tried again elsewhere, be it one: it may kill its process.
-        """
-        workers = min(self.processes or len(os.sched_getaffinity(0)), len(weights))
+        """As `complete.Executor` says. Without a process of its own a unit raises by itself."""
+        workers = cores() if self.processes is None else self.processes
         progress = Progress(weights, todo, what)
         with progress.bar:
-            if workers > 1:
+            if workers:
                 return _Pool(work, todo, rules.timeout, progress).run(min(workers, len(todo)))
             lost = {}
             for unit in todo:
@@ -58,6 +55,11 @@ class LocalExecutor:
                     lost[unit] = str(error)
                 progress.done(unit)
             return lost
+
+
+def cores() -> int:
+    """Of this machine, those that this process may use."""
+    return len(os.sched_getaffinity(0))
 
 
 def watched(work: Work, unit: int, timeout: float) -> None:
@@ -169,8 +171,8 @@ class _Pool:
             if self.left:
                 worker = _Worker(self.context, self.work)
                 workers.append(worker)
-        elif self.work.place.error_file(unit).exists():
-            self.left.clear()  # `complete` raises it, or begins another round
+        elif not isinstance(told_error(self.work, unit), Unreadable | None):
+            self.left.clear()  # `complete` raises it
         if self.left:
             worker.begin(self.left.pop())
 
