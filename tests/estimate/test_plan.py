@@ -115,6 +115,15 @@ def test_the_table_shows_what_the_json_holds(capsys: pytest.CaptureFixture[str])
         assert part in text, part
 
 
+def test_a_toy_s_table_counts_in_hours_and_kilowatt_hours(capsys: pytest.CaptureFixture[str]) -> None:
+    toy = ("model=1m", "cluster.gpu=rtx4090", "data.tokens=8000000000", "sequences_per_gpu=4")
+    found = plan(capsys, *toy)
+    assert cli.main(["plan", *toy]) == 0
+    text = capsys.readouterr().out
+    assert found["days"] < 1 and f"{found['days'] * 24:.2f} hours" in text
+    assert f"{found['energy_mwh'] * 1000:.4g} kWh" in text and f"{found['co2eq_tonnes'] * 1000:.4g} kg CO2eq" in text
+
+
 def test_a_plan_answers_within_a_second_and_a_half_without_torch() -> None:
     program = "import sys; from packtrain import cli; code = cli.main(sys.argv[1:]); assert 'torch' not in sys.modules"
     command = [sys.executable, "-c", program + "; sys.exit(code)", "plan", "model=65b", "cluster=llama_paper"]

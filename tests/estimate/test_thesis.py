@@ -109,7 +109,13 @@ def test_a_sweep_gives_back_the_law_that_made_it() -> None:
     found = fit_law(sweep(), resamples=20)
     for name in ("E", "A", "B", "alpha", "beta"):
         assert getattr(found.law, name) == pytest.approx(getattr(LAWS["besiroglu"], name), rel=0.02), name
-    assert found.error < 1e-4
+    assert found.error < 1e-4 and found.undetermined == []
+
+
+def test_runs_too_short_to_show_an_end_are_said_to_leave_constants_open() -> None:
+    """A pure power of the tokens, as of runs that have all just begun: no floor, no limit by size."""
+    points = [Point(N, D, 20 * D**-0.13 * (1 + 1e-5 * (N < 2e5))) for N in (1e5, 2e5, 8e5) for D in (3e4, 6e4, 1.2e5)]
+    assert "E" in fit_law(points, resamples=5).undetermined
 
 
 def test_noise_widens_the_intervals_and_they_hold_the_truth() -> None:

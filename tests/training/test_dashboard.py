@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from tensorboard.plugins.hparams import plugin_data_pb2
 
-from packtrain.training.dashboard import hyperparameters, varied
+from packtrain.training.dashboard import hyperparameters, layout_summary, varied
 from packtrain.training.events import read_events
 from packtrain.training.loggers import TensorBoardLogger
 from packtrain.training.versions import note_start, repository_commit
@@ -128,6 +128,11 @@ def test_settings_are_compared_by_dotted_names_without_paths_and_recipes(tmp_pat
     assert not [name for name in found if "path" in name or "recipe" in name or name == "name"]
     assert varied(found, tmp_path / "model=5m,optim.betas=1") == {"model.dim", "model.n_layers", "optim.betas"}
     assert "optim.learning_rate" in varied(found, tmp_path / "quickstart")
+
+
+def test_a_chart_of_scores_is_there_where_tasks_are_asked() -> None:
+    scores = "Scores against tokens"
+    assert scores in str(layout_summary((), scores=True)) and scores not in str(layout_summary(("wiki",)))
 
 
 def test_a_run_and_its_resume_hold_the_layout_the_settings_and_one_end(train: Callable[..., Outcome]) -> None:

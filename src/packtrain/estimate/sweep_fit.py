@@ -35,6 +35,12 @@ class SweepFit:
     error: float
     intervals: dict[str, tuple[float, float]]
 
+    @property
+    def undetermined(self) -> list[str]:
+        """Constants that ended where the search ends: exponents at its edges, E at nothing: not told by the runs."""
+        at_edge = [n for n in ("alpha", "beta") if not LOWEST * 1.01 < getattr(self.law, n) < HIGHEST * 0.99]
+        return (["E"] if self.law.E < 0.01 else []) + at_edge
+
 
 def fit_law(points: Sequence[Point], resamples: int = 200, seed: int = 0) -> SweepFit:
     """Fits all five constants. `UserError` where the runs cannot tell them: too few, or of one size or length."""

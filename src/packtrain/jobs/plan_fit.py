@@ -29,6 +29,7 @@ def answer(job: PlanJob) -> tuple[dict[str, Any], str]:
         "law": asdict(law),
         "intervals_90_percent": found.intervals,
         "relative_error": found.error,
+        "undetermined": found.undetermined,
         "points": [
             {"run": run.data.name, **asdict(p), "fitted": law.loss(p.parameters, p.tokens)}
             for run, p in zip(runs, points, strict=True)
@@ -45,6 +46,11 @@ def answer(job: PlanJob) -> tuple[dict[str, Any], str]:
         f"{name:>6}  90 % of the resamples: {low:.4g} to {high:.4g}" for name, (low, high) in found.intervals.items()
     ]
     lines.append(f"typical error {found.error:.2%} of the loss")
+    if found.undetermined:
+        lines.append(
+            f"these runs do not determine {', '.join(found.undetermined)}, which ended where the search ends: trust "
+            "the law between them alone; longer runs and larger models would tell more"
+        )
     if target:
         target.parent.mkdir(parents=True, exist_ok=True)
         temporary = target.with_name(target.name + ".tmp")

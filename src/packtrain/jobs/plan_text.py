@@ -63,6 +63,7 @@ def _run(plan: dict[str, Any]) -> list[Row]:
     def show(key: str, pattern: str, unit: str = "") -> str:
         return "?" if plan[key] is None else f"{plan[key]:{pattern}}{unit}"
 
+    hours = ",.0f" if (plan["gpu_hours"] or 0) > 100 else ".3g"
     moved, parts = plan["communication_gb_per_step"], plan["step_parts"]
     wire = "a GPU and step: " + ", ".join(f"{name} {value:,.1f}" for name, value in moved.items())
     shares = ""
@@ -76,16 +77,32 @@ def _run(plan: dict[str, Any]) -> list[Row]:
         ("speed", show("tokens_per_second_per_gpu", ",.0f", " tokens/s/GPU"), plan["assumption"] or plan["unknown"]),
         ("step", show("step_seconds", ",.3g", " s"), shares),
         ("utilisation", show("mfu", ".1%", " MFU"), f"{show('hfu', '.1%')} HFU; {plan['convention']}, executed FLOPs"),
-        ("time", show("days", ",.2f", " days"), show("gpu_hours", ",.0f", " GPU-hours")),
+        ("time", _span(plan["days"]), show("gpu_hours", hours, " GPU-hours")),
         (
-            "energy", show("energy_mwh", ",.4g", " MWh"),
+            "energy", _scaled(plan["energy_mwh"], "MWh", "kWh"),
             f"{show('power_watts', 'g', ' W')} for each GPU, PUE {plan['pue']:g}",
         ),
-        ("carbon", show("co2eq_tonnes", ",.4g", " tCO2eq"), f"{plan['kg_co2_per_kwh']:g} kg CO2eq per kWh"),
+        ("carbon", _scaled(plan["co2eq_tonnes"], "tCO2eq", "kg CO2eq"), f"{plan['kg_co2_per_kwh']:g} kg CO2eq per kWh"),
     ]  # fmt: skip
     if plan["price_per_gpu_hour"] is not None:
         rows.append(("cost", show("cost", ",.0f"), f"at {plan['price_per_gpu_hour']:g} a GPU-hour"))
     return rows
+
+
+def _span(days: float | None) -> str:
+    """In days; a toy's run in hours or minutes."""
+    if days is None:
+        return "?"
+    for unit, length in (("days", 1.0), ("hours", 24.0)):
+        if days * length >= 1:
+            return f"{days * length:,.2f} {unit}"
+    return f"{days * 1440:,.2f} minutes"
+
+
+def _scaled(value: float | None, unit: str, thousandth: str) -> str:
+    if value is None:
+        return "?"
+    return f"{value:,.4g} {unit}" if value >= 0.01 else f"{1000 * value:,.4g} {thousandth}"
 
 
 def _serving(plan: dict[str, Any]) -> list[Row]:

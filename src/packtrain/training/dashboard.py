@@ -20,9 +20,6 @@ LAYOUT: dict[str, dict[str, str]] = {  # category → chart → the tags on it
         "held out, by the mixture's weights": "val/loss",
         "held out, every domain": "val/loss/.+",
     },
-    "Scores against tokens": {
-        "every task": "tasks/.+",
-    },
     "Throughput against tokens": {
         "tokens per second": "throughput/tokens_per_second",
         "seconds of a step": "throughput/seconds/.+",
@@ -40,6 +37,7 @@ LAYOUT: dict[str, dict[str, str]] = {  # category → chart → the tags on it
         "gradient norm": "train/grad_norm",
     },
 }
+SCORES = {"Scores against tokens": {"every task": "tasks/.+"}}  # where tasks are asked on the way
 COMPARED = ("model", "data", "optim", "precision", "attention", "recompute", "compile", "fp8", "parallel", "seed")
 HIDDEN = ("model.recipe", "data.path", "data.input", "data.workers")  # took part already, or says nothing about a run
 FIGURES = ("train/loss", "val/loss", "throughput/tokens_per_second", "throughput/mfu", "carbon/energy_kwh")
@@ -114,12 +112,12 @@ def session_end() -> Any:
     return _summary("_hparams_/session_end_info", plugin_data_pb2.HParamsPluginData(session_end_info=end))
 
 
-def layout_summary(domains: Iterable[str] = ()) -> Any:
+def layout_summary(domains: Iterable[str] = (), scores: bool = False) -> Any:
     """The CUSTOM SCALARS page; each of `domains` gets a chart of its own, in which runs lie over each other."""
     from torch.utils.tensorboard.summary import custom_scalars
 
     each = {f"held out, {name}": f"val/loss/{re.escape(name)}" for name in domains}
-    charts = {**LAYOUT, **({"Each domain against tokens": each} if each else {})}
+    charts = {**LAYOUT, **(SCORES if scores else {}), **({"Each domain against tokens": each} if each else {})}
     return custom_scalars(
         {
             category: {title: ["Multiline", [f"^{tags}{VS_TOKENS}$"]] for title, tags in inside.items()}

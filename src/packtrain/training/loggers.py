@@ -105,7 +105,9 @@ class TensorBoardLogger(LightningTensorBoard):
     def log_hyperparams(self, params: dict[str, Any] | Namespace, *args: Any, **kwargs: Any) -> None:
         """`params` is the configuration, as config.yaml holds it."""
         config = params if isinstance(params, dict) else vars(params)
-        layout = dashboard.layout_summary((config.get("data") or {}).get("weights") or ())
+        downstream = (config.get("callbacks") or {}).get("downstream") or {}
+        domains = (config.get("data") or {}).get("weights") or ()
+        layout = dashboard.layout_summary(domains, scores=bool(downstream.get("tasks")))
         for summary in (layout, *dashboard.hparams_summaries(config, Path(self.log_dir))):
             self._write(summary)
 
