@@ -59,8 +59,14 @@ class DomainLoss(Meter):
         if total := sum(quotas[domain] for domain in self.latest):
             mean = sum(quotas[domain] * values["loss"] for domain, values in self.latest.items()) / total
             columns |= {"val/loss": mean, "val/perplexity": math.exp(min(mean, 700))}
+            columns["val/bits_per_byte"] = sum(quotas[d] * self._bits(data, d) for d in self.latest) / total
         module.clock.add("validation", time.perf_counter() - begin)
         return columns
+
+    def _bits(self, data: Any, domain: str) -> float:
+        """Bits a byte: the loss times the tokens a byte of the domain's whole held-out text; compares tokenizers."""
+        split = data.manifest.domain(domain).held_out
+        return self.latest[domain]["loss"] / math.log(2) * split.tokens / max(1, split.bytes)
 
     def _batches(self, data: Any, domain: str) -> Iterator[tuple[Tensor, Tensor]]:
         documents = held_out_documents(data.shards, domain)

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from packtrain.errors import UserError
 from packtrain.report import data_page, data_reading, tables
+from packtrain.report.answer_page import answer_page, answer_pictures
+from packtrain.report.comparison import compare
 from packtrain.report.failures import read_failures
 from packtrain.report.figures import inline_svg, save_png
 from packtrain.report.page import Drawn, page
-from packtrain.report.pictures import loss_picture, pictures
+from packtrain.report.pictures import Picture, loss_picture, pictures
 from packtrain.report.reading import RunData, find_runs, known_runs, read_run
 
 SAMPLE_LINES = 12
@@ -28,6 +30,10 @@ class ReportJob:
     documents: folders that `prepare` made, or that hold such.
     action: data is the page on documents, by default those in data/documents.
 
+    question: what the runs are to answer, with compare or measure: the page is then a comparison of groups of runs.
+    compare: settings in which the groups differ, seeds pooled; None: all that differ.
+    measure: columns of metrics.csv, the first of which is ranked by; None: bits a byte, else the held-out loss.
+
     output: the page (default: report.html in the run's folder, of several in the folder that holds them); the pictures
     lie beside it in figures/.
     """
@@ -36,17 +42,20 @@ class ReportJob:
     documents: str | tuple[str, ...] | None = None
     action: Literal["runs", "data"] | None = None
     runs_dir: str = "runs"
+    question: str | None = None
+    compare: str | tuple[str, ...] | None = None
+    measure: str | tuple[str, ...] | None = None
     output: str | None = None
 
 
 def run(job: ReportJob) -> None:
     """Prints the summary and writes the page and the figure. Raises `UserError` for a folder that is no run."""
-    names = (job.runs,) if isinstance(job.runs, str) else job.runs
+    names = _listed(job.runs)
     if job.documents or job.action == "data":
         if names or job.action == "runs":
             raise UserError("report: give runs=… or documents=…, not both")
         folders = job.documents or DOCUMENTS
-        return about_documents((folders,) if isinstance(folders, str) else folders, job.output)
+        return about_documents(_listed(folders), job.output)
     if not names:
         known = known_runs(Path(job.runs_dir))
         raise UserError(f"which run? give runs=NAME; known: {', '.join(known) or f'none in {job.runs_dir} yet'}")
@@ -55,19 +64,40 @@ def run(job: ReportJob) -> None:
     runs, failed = read_all(paths, folder, [root / name for name in names for root in (Path(), Path(job.runs_dir))])
     output = Path(job.output) if job.output else folder / "report.html"
     called = [one.name if len(paths) == 1 else display_name(one.path, folder) for one in runs]
+    if job.question is not None or job.compare or job.measure:
+        return answer(job, runs, called, failed, output)
     together, each, notes = draw(runs, called, output.parent / FIGURES)
     write(output, page(runs, called, together, each, notes, failed))
     for one in runs:
         print("\n".join(summary(one)) + "\n")
     if len(runs) > 1:
         print(tables.comparison_table(runs, called) + "\n")
+    say_rest(failed, notes, together, output)
+
+
+def answer(job: ReportJob, runs: Sequence[RunData], names: Sequence[str], failed: dict[str, str], output: Path) -> None:
+    """The page that answers `question` by comparing groups of runs; its first sentence and ranking on the screen."""
+    found = compare(runs, _listed(job.compare), _listed(job.measure))
+    sentence = found.sentence(job.question or "")
+    drawn, notes = save(lambda: answer_pictures(found), output.parent / FIGURES)
+    write(output, answer_page(sentence, found, runs, names, drawn, notes, failed))
+    headers, rows = found.rows()
+    print(f"{sentence}\n\n{tables.text_table(headers, rows, left=(0, 3, 4))}\n")
+    say_rest(failed, notes, drawn, output)
+
+
+def say_rest(failed: Mapping[str, str], notes: Sequence[str], drawn: Sequence[Drawn], output: Path) -> None:
     for name, line in failed.items():
         print(f"{name} failed: {line}")
     for note in notes:
         print(note)
-    if together:
+    if drawn:
         print(f"pictures    {output.parent / FIGURES}")
     print(f"page        {output}")
+
+
+def _listed(given: str | tuple[str, ...] | None) -> tuple[str, ...]:
+    return (given,) if isinstance(given, str) else given or ()
 
 
 def read_all(paths: Sequence[Path], folder: Path, sweeps: Sequence[Path]) -> tuple[list[RunData], dict[str, str]]:
@@ -113,16 +143,22 @@ def draw(
     runs: Sequence[RunData], names: Sequence[str], folder: Path
 ) -> tuple[list[Drawn], list[Drawn | None], list[str]]:
     """The pictures of all runs, kept in `folder` too; with several runs each one's losses; sentences on what failed."""
+    found, notes = save(lambda: pictures(runs, names), folder)
+    own = [loss_picture(one) for one in runs] if len(runs) > 1 and not notes else []
+    each = [Drawn(p.title, inline_svg(p.figure, f"{p.title} {n}")) if p.figure else None for n, p in enumerate(own)]
+    return found, each or [None] * len(runs), notes
+
+
+def save(made: Callable[[], list[Picture]], folder: Path) -> tuple[list[Drawn], list[str]]:
+    """Pictures, kept in `folder` too; or a sentence on why there are none."""
     try:
-        found = pictures(runs, names)
-        own = [loss_picture(one) for one in runs] if len(runs) > 1 else []
+        found = made()
     except UserError as error:  # a report without matplotlib is still a report
-        return [], [None] * len(runs), [str(error)]
+        return [], [str(error)]
     for picture in found:
         folder.mkdir(parents=True, exist_ok=True)
         save_png(picture.figure, folder / f"{picture.name}.png")
-    each = [Drawn(p.title, inline_svg(p.figure, f"{p.title} {n}")) if p.figure else None for n, p in enumerate(own)]
-    return [Drawn(p.title, inline_svg(p.figure, p.title)) for p in found], each or [None] * len(runs), []
+    return [Drawn(p.title, inline_svg(p.figure, p.title)) for p in found], []
 
 
 def summary(one: RunData) -> list[str]:

@@ -96,6 +96,22 @@ def shares(parts: Mapping[str, Mapping[str, float]]) -> Any:
     return figure
 
 
+def dots(rows: Sequence[tuple[str, float, float]], x_label: str) -> Any:
+    """A dot a row with a bar of ± its interval, the first row on top: (label, value, half of the interval)."""
+    if not rows:
+        return None
+    figure = _figure((SIZE[0], 1.0 + 0.28 * len(rows)))
+    axes = figure.subplots()
+    places = range(len(rows))
+    values, halves = [value for _, value, _ in rows], [half for _, _, half in rows]
+    axes.errorbar(values, places, xerr=halves, fmt="o", color=COLOURS[0], markersize=4, linewidth=1.2, capsize=2)
+    axes.set_yticks(places, [label for label, _, _ in rows])
+    axes.invert_yaxis()
+    axes.set_xlabel(x_label, color=INK)
+    _plain(axes)
+    return figure
+
+
 def smooth(points: Curve, share: float = 0.02) -> Curve:
     """The running mean over the last `share` of the curve's points, at least one."""
     window = max(1, int(len(points) * share))

@@ -81,6 +81,11 @@ def page(
         for run, name, drawn in zip(runs, names, each, strict=True):
             parts += [f"<h2>{escape(name)}</h2>", *results(run), *gallery([drawn] if drawn else []), *details(run)]
     parts += block("Exact versions", sections.versions(runs, names), words=range(1, 1 + len(runs)))
+    return document(title, parts)
+
+
+def document(title: str, parts: Iterable[str]) -> str:
+    """The HTML document that holds `parts`, in the page's own style."""
     body = "\n".join(parts)
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">\n'
