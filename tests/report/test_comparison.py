@@ -14,8 +14,9 @@ from packtrain.cli import main
 from packtrain.report.spread import Spread, student
 
 
-def member(folder: Path, seed: int, loss: float | None, bits: bool = True, **settings: Any) -> Path:
+def member(folder: Path, seed: int, loss: float | None, chosen: dict[str, Any] | None = None) -> Path:
     """A finished run (loss None: one that is not) as train leaves it."""
+    settings = chosen or {}
     path = folder / ",".join([*(f"{k}={v}".replace("/", "-") for k, v in settings.items()), f"seed={seed}"])
     path.mkdir(parents=True)
     config: dict[str, Any] = {
@@ -30,7 +31,7 @@ def member(folder: Path, seed: int, loss: float | None, bits: bool = True, **set
     if loss is None:
         return path
     rows = ["step,tokens,train/loss,val/loss,val/loss/code,val/bits_per_byte,tasks/toy/accuracy"]
-    rows += [f"{n},{n * 1000},{loss + 1 / n},{loss},{loss + 0.1},{loss / 2 if bits else ''},{1 / loss}" for n in (4, 8)]
+    rows += [f"{n},{n * 1000},{loss + 1 / n},{loss},{loss + 0.1},{loss / 2},{1 / loss}" for n in (4, 8)]
     (path / "metrics.csv").write_text("\n".join(rows) + "\n")
     (path / "summary.json").write_text(json.dumps({"finished": True, "step": 8, "tokens": 8000, "train_loss": loss}))
     return path
@@ -43,10 +44,10 @@ def ablations(folder: Path) -> Path:
     """A baseline, one choice that loses, one within noise, one that wins, one that failed in all seeds but one."""
     for seed, noise in SPREAD.items():
         member(folder, seed, 3.0 + noise)
-        member(folder, seed, 3.2 + noise + 0.001 * seed, **{"model.norm": "layer"})
-        member(folder, seed, 3.0 + noise + (0.01, -0.02, 0.011)[seed - 1], **{"model.positions": "learned"})
-        member(folder, seed, 2.8 + noise - 0.002 * seed, **{"optim.learning_rate": 2e-3})
-        member(folder, seed, None if seed > 1 else 4.0, **{"model.positions": "none"})
+        member(folder, seed, 3.2 + noise + 0.001 * seed, {"model.norm": "layer"})
+        member(folder, seed, 3.0 + noise + (0.01, -0.02, 0.011)[seed - 1], {"model.positions": "learned"})
+        member(folder, seed, 2.8 + noise - 0.002 * seed, {"optim.learning_rate": 2e-3})
+        member(folder, seed, None if seed > 1 else 4.0, {"model.positions": "none"})
     return folder
 
 
