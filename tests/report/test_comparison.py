@@ -101,7 +101,7 @@ def test_one_setting_is_compared_with_the_best_and_a_score_is_better_where_it_is
     for seed, noise in SPREAD.items():
         for tokens, loss in ((1000, 4.0), (2000, 3.0), (4000, 3.0001)):
             member(
-                tmp_path / "runs/long", seed, loss + noise + 0.0002 * seed * (tokens == 2000), **{"data.tokens": tokens}
+                tmp_path / "runs/long", seed, loss + noise + 0.0002 * seed * (tokens == 2000), {"data.tokens": tokens}
             )
     lines = told(capsys, f"runs={tmp_path}/runs/long", "compare=data.tokens", "question='How long?'")
     assert lines[0].startswith("How long? data.tokens=4000: 1.50") and "bits a byte" in lines[0]
@@ -116,9 +116,7 @@ def test_packs_are_called_by_their_folders_and_bits_a_byte_compare_them(
 ) -> None:
     for seed in (1, 2):
         member(tmp_path / "runs/digits", seed, 3.0 + 0.01 * seed)
-        path = member(
-            tmp_path / "runs/digits", seed, 3.1 + 0.01 * seed, **{"data.path": "/elsewhere/data/joined/shards"}
-        )
+        path = member(tmp_path / "runs/digits", seed, 3.1 + 0.01 * seed, {"data.path": "/elsewhere/data/joined/shards"})
         config = yaml.safe_load((path / "config.yaml").read_text())
         (path / "config.yaml").write_text(yaml.safe_dump({**config, "fingerprints": {"data": "b", "tokenizer": "c"}}))
     first = told(capsys, f"runs={tmp_path}/runs/digits", "question='Do digits matter?'")[0]

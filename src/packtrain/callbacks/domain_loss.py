@@ -59,7 +59,7 @@ class DomainLoss(Meter):
         if total := sum(quotas[domain] for domain in self.latest):
             mean = sum(quotas[domain] * values["loss"] for domain, values in self.latest.items()) / total
             columns |= {"val/loss": mean, "val/perplexity": math.exp(min(mean, 700))}
-            columns["val/bits_per_byte"] = sum(quotas[d] * self._bits(data, d) for d in self.latest) / total
+            columns["val/bits_per_byte"] = sum(quotas.get(d, 0) * self._bits(data, d) for d in self.latest) / total
         module.clock.add("validation", time.perf_counter() - begin)
         return columns
 
