@@ -24,7 +24,12 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     text = "".join(json.dumps(row) + "\n" for row in ROWS)
     for name in ("piqa.test.jsonl", "openbookqa.test.jsonl"):
         (folder / "data" / "commonsense" / name).write_text(text)
-    assert train(folder, "callbacks.downstream.tasks=[piqa,openbookqa]") == 0
+    (folder / "data" / "nq_open").mkdir()
+    for number, name in enumerate(("NQ-open.dev.jsonl", "NQ-open.train.jsonl")):
+        (folder / "data" / "nq_open" / name).write_text(
+            json.dumps({"question": f"who {number}", "answer": ["I"]}) + "\n"
+        )
+    assert train(folder, "callbacks.downstream.tasks=[piqa,openbookqa,nq_open@1]") == 0
     return folder
 
 
@@ -48,6 +53,7 @@ def test_the_scores_stand_in_the_log_and_in_tensorboard_against_tokens(trained: 
     assert list(found) == [320, 640] and all(0 <= float(value) <= 1 for value in found.values())
     tags = {v.tag for file in run.glob("events.out.tfevents.*") for e in read_events(file) for v in e.summary.value}
     assert {"tasks/piqa/acc_char", "tasks/piqa/acc_char_vs_tokens", "tasks/openbookqa/acc_answer"} <= tags
+    assert "tasks/nq_open/exact_match_vs_tokens" in tags, "open questions are part of the paper's figure"
     summary = json.loads((run / "summary.json").read_text())
     assert summary["tasks"]["piqa"]["n"] == 12
 
@@ -75,12 +81,28 @@ def test_the_report_draws_them(trained: Path) -> None:
     [
         ("callbacks.downstream.tasks=[pika]", "did you mean 'piqa'"),
         ("callbacks.downstream.tasks=[siqa]", "task siqa: no commonsense/social_i_qa.test.jsonl"),
+        ("callbacks.downstream.tasks=[nq_open@99]", "task nq_open: shots=99, but there are 1 examples"),
+        (
+            "callbacks.downstream.tasks=[gsm8k_majority]",
+            "gsm8k_majority draws texts by chance; ask it with packtrain ev",
+        ),
+        ("callbacks.downstream.tasks=[mine.yaml]", "mine needs a sandbox, a judge or a service; ask it with packtrain"),
         ("callbacks.downstream.limit=0", "limit and batch_tokens must be at least 1"),
     ],
 )
 def test_bad_input_is_said_before_training(
-    trained: Path, capsys: pytest.CaptureFixture[str], override: str, message: str
+    trained: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, override: str, message: str
 ) -> None:
+    monkeypatch.chdir(trained)
+    path = trained / "data" / "gsm8k" / "test.jsonl"
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(json.dumps({"question": "1?", "answer": "#### 1", "text": "x"}) + "\n")
+    (path.parent / "train.jsonl").write_text(path.read_text() * 8)
+    (trained / "scores.jsonl").write_text('{"text": "a", "toxicity": 0}\n')
+    (trained / "mine.yaml").write_text(
+        "{scoring: toxicity, metric: basic, prompt: '{text}', sources: [{path: gsm8k/test.jsonl}], "
+        "options: {scorer: recorded, scores: scores.jsonl}}"
+    )
     assert train(trained, override, "name=other") == 2
     error = [line for line in capsys.readouterr().err.splitlines() if line.startswith("packtrain:")]
     assert len(error) == 1 and message in error[0] and not (trained / "runs" / "other" / "metrics.csv").exists()

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import json
+import re
 import sys
+from contextlib import redirect_stderr
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +60,9 @@ def evaluate(made: Path, *overrides: str) -> int:
 
 @pytest.fixture(scope="module")
 def ours(made: Path) -> dict[str, Any]:
-    assert evaluate(made, f"tasks=[{','.join(TASKS)}]", "harness=lm_eval", f"output={made / 'ours.json'}") == 0
+    with redirect_stderr(io.StringIO()) as told:
+        assert evaluate(made, f"tasks=[{','.join(TASKS)}]", "harness=lm_eval", f"output={made / 'ours.json'}") == 0
+    assert told.getvalue() == "", "off a terminal no bars, no warnings"
     return json.loads((made / "ours.json").read_text())["tasks"]
 
 
@@ -158,6 +163,22 @@ def test_bad_input_is_one_line(
     assert evaluate(made, f"output={tmp_path / 'x.json'}", *overrides) == 2
     error = [line for line in capsys.readouterr().err.splitlines() if line.startswith("packtrain:")]
     assert len(error) == 1 and message in error[0]
+
+
+@pytest.mark.parametrize("wanted", [("harness=lm_eval", "tasks=piqa"), ()])
+def test_what_one_process_does_is_refused_by_the_first_of_several_and_the_others_are_silent(
+    made: Path, monkeypatch: Any, capsys: Any, wanted: tuple[str, ...]
+) -> None:
+    words = [f"checkpoint={made / 'runs' / 'small'}", *wanted]
+    monkeypatch.setattr("packtrain.parallel.processes.time.sleep", lambda _: None)
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("RANK", "0")
+    assert cli.main(["evaluate", *words]) == 2
+    assert re.fullmatch(r"packtrain: .*one process; leave torchrun out.*all ranks.*", capsys.readouterr().err.strip())
+    monkeypatch.setenv("RANK", "1")
+    with pytest.raises(SystemExit, match="2"):
+        cli.main(["evaluate", *words])
+    assert capsys.readouterr().err == ""
 
 
 def test_without_lm_eval_the_extra_is_named(made: Path, monkeypatch: Any, capsys: Any) -> None:

@@ -1,26 +1,23 @@
 """every so many tokens: chosen tasks, asked of the model as it is → tasks/<task>/<figure> against tokens
 
-The paper's Figure 2. Likelihoods come from the model's own forward, so it may be split over processes as it likes;
-every rank asks the same. A part of each task, always the same items, is enough for a curve.
+The paper's Figure 2. The model answers by its own forward, so it may be split over processes as it likes; every rank
+asks the same. A part of each task, always the same items, is enough for a curve.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
 from lightning.pytorch import LightningModule, Trainer
 
 from packtrain.callbacks.meter import Meter
 from packtrain.errors import UserError
-from packtrain.evaluation.tasks import likelihood
-from packtrain.evaluation.tasks.packing import Wanted
-from packtrain.evaluation.tasks.requests import Generate, Likelihood, Request, Scored
+from packtrain.evaluation.tasks.forward import ForwardAnswerer
+from packtrain.evaluation.tasks.requests import Generate
 from packtrain.evaluation.tasks.runner import Prepared, batches, compute, prepare, result
-from packtrain.evaluation.tasks.scoring import Surroundings
+from packtrain.evaluation.tasks.scoring import Scoring, Surroundings
 from packtrain.evaluation.tasks.spec import load
 from packtrain.tokenizer.tokenizer import Tokenizer
 
@@ -29,7 +26,8 @@ class Downstream(Meter):
     """`tasks`: names, groups or YAML files; none: nothing is asked. `data_dir`: where their files are. `limit`: items
     of each task, spread over all. `interval_tokens`: None is twenty times a run. `batch_tokens`: in one forward.
 
-    Tasks that generate text are refused: a training step would wait for them too long.
+    Open questions are answered greedily, without a cache: rather `nq_open@5` than `nq_open`, which asks four times.
+    What draws texts by chance, or needs a sandbox, a judge or a service, is refused: training would wait too long.
     """
 
     def __init__(
@@ -48,12 +46,17 @@ class Downstream(Meter):
             task for name, spec in load(tasks).items() for task in prepare(name, spec, around, limit)
         ]
         for task in self.tasks:
-            if any(isinstance(request, Generate) for item in task.items for request in item.requests):
-                raise UserError(
-                    f"callbacks.downstream.tasks: {task.key} generates text; ask it with packtrain evaluate"
-                )
+            asked = [one for item in task.items for one in item.requests if isinstance(one, Generate)]
+            if any(one.temperature > 0 or one.n > 1 for one in asked):
+                raise self._refused(task, "draws texts by chance")
+            if type(task.scoring).finish is not Scoring.finish:
+                raise self._refused(task, "needs a sandbox, a judge or a service")
         self.latest: dict[str, dict[str, float]] = {}
         self.tokenizer: Tokenizer | None = None
+
+    @staticmethod
+    def _refused(task: Prepared, why: str) -> UserError:
+        return UserError(f"callbacks.downstream.tasks: {task.key} {why}; ask it with packtrain evaluate")
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         data: Any = trainer.datamodule  # pyright: ignore[reportAttributeAccessIssue]
@@ -70,7 +73,10 @@ class Downstream(Meter):
             return {}
         begin = time.perf_counter()
         columns: dict[str, float] = {}
-        answerer = ForwardAnswerer(module, self.tokenizer, self.batch_tokens)
+        answerer = ForwardAnswerer(
+            module.model, self.tokenizer, module.steps.sequence_length, self.batch_tokens, module.device,
+            module.parallel.world,
+        )  # fmt: skip
         training = module.model.training
         module.model.eval()
         try:
@@ -94,19 +100,3 @@ class Downstream(Meter):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.latest = state_dict["latest"]
-
-
-class ForwardAnswerer:
-    """Likelihoods by the forward of the module that is being trained, over the length that it is trained with."""
-
-    def __init__(self, module: Any, tokenizer: Any, batch_tokens: int) -> None:
-        self.module, self.tokenizer, self.batch_tokens = module, tokenizer, batch_tokens
-
-    def answer(self, requests: Sequence[Request], numbers: Sequence[int]) -> list[Scored]:
-        asked = [request for request in requests if isinstance(request, Likelihood)]
-        limit = self.module.steps.sequence_length
-        with torch.no_grad():  # not inference_mode: a table cached here must still be usable by training
-            return likelihood.answer(self.tokenizer, self._score, asked, limit)
-
-    def _score(self, sequences: Sequence[Wanted]) -> likelihood.Found:
-        return likelihood.forward_score(self.module.model, sequences, self.batch_tokens, self.module.device)

@@ -12,11 +12,14 @@ import json
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
+import datasets
 import yaml
 from lm_eval import simple_evaluate, utils
+from lm_eval.api import task as task_module
 from lm_eval.api.model import LM
 from lm_eval.tasks import TaskManager
 from tqdm import tqdm
@@ -29,7 +32,7 @@ from packtrain.evaluation.tasks.runner import Prepared
 
 CHUNK = 256  # requests between two movements of the progress bar
 UNTIL, MAX_TOKENS = ("\n\n",), 256  # where a task does not say them
-OFFLINE = {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1", "HF_DATASETS_DISABLE_PROGRESS_BARS": "1"}
+OFFLINE = {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1"}
 
 
 class HarnessModel(LM):
@@ -162,12 +165,17 @@ def run(model: LM, names: Sequence[str], folders: Sequence[Path], limit: int | N
 
 @contextmanager
 def offline() -> Iterator[None]:
-    """Nothing is asked of the hub meanwhile."""
+    """Nothing is asked of the hub meanwhile; off a terminal lm-eval shows no bars, and datasets none at all."""
     before = {key: os.environ.get(key) for key in OFFLINE}
     os.environ.update(OFFLINE)
+    bars: Any = task_module
+    shown, bars.tqdm = bars.tqdm, partial(tqdm, disable=None, leave=False)
+    datasets.disable_progress_bars()
     try:
         yield
     finally:
+        bars.tqdm = shown
+        datasets.enable_progress_bars()
         for key, value in before.items():
             if value is None:
                 os.environ.pop(key, None)

@@ -24,6 +24,7 @@ from packtrain.jobs.evaluate_job import EvaluateJob
 from packtrain.jobs.opening import load_tokenizer
 from packtrain.jobs.telling import say, watched
 from packtrain.model.compute import DTYPES, pick_device
+from packtrain.parallel.processes import refuse_several
 from packtrain.report.reading import read_run
 from packtrain.report.tables import evaluation_table
 
@@ -38,6 +39,7 @@ def run(job: EvaluateJob) -> None:
         return
     if job.data_dir or job.limit or job.allow_code_execution:
         raise UserError("data_dir, limit and allow_code_execution are for tasks: say which, with tasks=[NAME]")
+    refuse_several("held-out text is scored by one process; leave torchrun out (tasks=NAME uses all ranks)")
     precision: Literal["fp32", "bf16"] = "bf16" if job.precision == "bf16" else "fp32"
     device = pick_device(job.device)
     checkpoint = resolve(job.checkpoint, say=say)

@@ -18,7 +18,7 @@ from packtrain.jobs.evaluate_job import EvaluateJob
 from packtrain.jobs.evaluate_tasks import default_output, length, made_from, specs_of
 from packtrain.jobs.opening import open_model
 from packtrain.jobs.telling import say
-from packtrain.parallel.processes import find_world
+from packtrain.parallel.processes import refuse_several
 from packtrain.report.tables import text_table
 
 HEADERS = ("task", "figure", "n", "value", "± s.e.")
@@ -27,10 +27,7 @@ HEADERS = ("task", "figure", "n", "value", "± s.e.")
 def run(job: EvaluateJob) -> None:
     """Prints lm-eval's figures and writes them with every item's likelihoods. Raises `UserError`: lm-eval is not
     installed, several processes, a task that lm-eval cannot say."""
-    if find_world().size > 1:
-        raise UserError(
-            "harness=lm_eval runs in one process; leave torchrun out, or leave harness out to use all ranks"
-        )
+    refuse_several("harness=lm_eval runs in one process; leave torchrun out, or leave harness out to use all ranks")
     specs = specs_of(job)
     if not specs and not job.harness_tasks:
         raise UserError("harness=lm_eval: which tasks? give tasks=[…], or harness_path=DIR with harness_tasks=[…]")

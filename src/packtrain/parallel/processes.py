@@ -115,6 +115,13 @@ def find_world() -> World:
     return World(rank, size, local_rank, local_size)
 
 
+def refuse_several(message: str) -> None:
+    """For what one process does: raises `UserError(message)` on the first of several, the others leave silently."""
+    world = find_world()
+    if world.size > 1:
+        raise UserError(message) if world.first else world.follow(EXIT_CODES[UserError])
+
+
 def start(device_type: str, timeout_seconds: float = 1800.0, alone: bool = False) -> World:
     """Joins the run's process groups and returns this process's `World`; a world of one joins none unless `alone`.
 

@@ -38,6 +38,13 @@ def test_a_shipped_task_or_group_is_sound(name: str, tmp_path: Path, monkeypatch
             load_data(task, spec.sources, tmp_path)
 
 
+def test_a_number_behind_a_task_is_that_of_its_examples() -> None:
+    assert load(["nq_open@5", "piqa"])["nq_open"].shots == (5,)
+    assert load(["nq_open"])["nq_open"].shots == (0, 1, 5, 64), "the paper's"
+    with pytest.raises(UserError, match="did you mean 'nq_open'"):
+        load(["nq_opn@5"])
+
+
 def test_an_unknown_task_names_the_nearest() -> None:
     with pytest.raises(UserError, match="did you mean 'openbookqa'"):
         load(["openbokqa"])

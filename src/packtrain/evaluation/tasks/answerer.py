@@ -39,15 +39,7 @@ class ModelAnswerer:
         return likelihood.packed_score(self.decoder, sequences, self.batch_tokens)
 
     def _generate(self, settings: Generate, prompts: Sequence[str], numbers: Sequence[int]) -> list[Completions]:
-        """Prompts are cut from the left so that all `max_tokens` have room behind them."""
-        room = max(1, self.limit - settings.max_tokens)
-        ids = self.tokenizer.encode_batch(list(prompts))
-        cut = [len(found) + 1 > room for found in ids]
-        kept = [found[len(found) - room + 1 :] if over else found for found, over in zip(ids, cut, strict=True)]
-        texts = [
-            self.tokenizer.decode(found) if over else prompt
-            for found, over, prompt in zip(kept, cut, prompts, strict=True)
-        ]
+        texts, cut = fitted(self.tokenizer, prompts, self.limit, settings.max_tokens)
         rows = [
             (place, number * settings.n + copy) for place, number in enumerate(numbers) for copy in range(settings.n)
         ]
@@ -55,7 +47,7 @@ class ModelAnswerer:
         config = GenerationConfig(
             settings.max_tokens, settings.temperature, settings.top_p, None, self.seed, self.limit, 1.0, settings.stop
         )
-        longest = max((len(found) for found in kept), default=0) + settings.max_tokens
+        longest = max(map(len, self.tokenizer.encode_batch(texts)), default=0) + settings.max_tokens
         at_once = max(1, self.batch_tokens // longest) if prompts else 1
         for start in range(0, len(rows), at_once):
             part = rows[start : start + at_once]
@@ -66,6 +58,18 @@ class ModelAnswerer:
             for (place, _), text in zip(part, new, strict=True):
                 drawn[place].append(text)
         return [Completions(tuple(found), was_cut) for found, was_cut in zip(drawn, cut, strict=True)]
+
+
+def fitted(tokenizer: Any, prompts: Sequence[str], limit: int, max_tokens: int) -> tuple[list[str], list[bool]]:
+    """Prompts cut from the left so that BOS and all `max_tokens` have room within `limit`, and which were."""
+    room = max(1, limit - max_tokens)
+    ids = tokenizer.encode_batch(list(prompts))
+    cut = [len(found) + 1 > room for found in ids]
+    texts = [
+        tokenizer.decode(found[len(found) - room + 1 :]) if over else prompt
+        for found, over, prompt in zip(ids, cut, prompts, strict=True)
+    ]
+    return texts, cut
 
 
 def _quiet(_: str) -> None:

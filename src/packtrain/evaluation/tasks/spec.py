@@ -8,8 +8,9 @@ scoring   which module of `scoring.SCORINGS` asks and scores; `options` are its 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal
@@ -111,21 +112,30 @@ def conf_tasks() -> Any:
 
 
 def load(names: Iterable[str]) -> dict[str, TaskSpec]:
-    """name of a task, of a group of tasks, or path of a YAML file → their specs, in order and each once; no Hydra."""
-    known = sorted(item.name[:-5] for item in conf_tasks().iterdir() if item.name.endswith(".yaml"))
+    """name of a task, of a group of tasks, or path of a YAML file → their specs, in order and each once; no Hydra.
+
+    `nq_open@5` asks the task behind 5 examples alone.
+    """
     found: dict[str, TaskSpec] = {}
     for name in names:
-        if name.endswith((".yaml", ".yml")):
-            found |= load_file(Path(name))
-        elif name in known:
-            values = yaml.safe_load((conf_tasks() / f"{name}.yaml").read_text(encoding="utf-8"))
-            if "defaults" in values:
-                found |= load(values["defaults"])
-            else:
-                found[name] = settings.build(TaskSpec, values, f"tasks.{name}")
+        behind = re.fullmatch(r"(.+)@(\d+)", name)
+        if behind:
+            found |= {key: replace(spec, shots=(int(behind[2]),)) for key, spec in load([behind[1]]).items()}
         else:
-            raise UserError(f"tasks={name}{did_you_mean(name, known)}")
+            found |= _named(name)
     return found
+
+
+def _named(name: str) -> dict[str, TaskSpec]:
+    if name.endswith((".yaml", ".yml")):
+        return load_file(Path(name))
+    known = sorted(item.name[:-5] for item in conf_tasks().iterdir() if item.name.endswith(".yaml"))
+    if name not in known:
+        raise UserError(f"tasks={name}{did_you_mean(name, known)}")
+    values = yaml.safe_load((conf_tasks() / f"{name}.yaml").read_text(encoding="utf-8"))
+    if "defaults" in values:
+        return load(values["defaults"])
+    return {name: settings.build(TaskSpec, values, f"tasks.{name}")}
 
 
 def load_file(path: Path) -> dict[str, TaskSpec]:
