@@ -109,18 +109,20 @@ def _from_hub(name: str, hub: Hub, collected: Collected) -> Data:
             f"task {name}: {hub.repository} is on the Hugging Face hub, which needs datasets: "
             "pip install 'packtrain[eval]', or give the file below data_dir=PATH"
         ) from error
-    try:
-        found: Any = datasets.load_dataset(hub.repository, hub.config, split=hub.split)
-    except Exception as error:  # whatever is raised there, the hub did not give the set
-        raise UserError(
-            f"task {name}: the Hugging Face hub did not give {hub.repository} ({type(error).__name__}); "
-            "without a network give the file below data_dir=PATH"
-        ) from error
-    where = f"{hub.repository} {hub.split}"
-    for number, row in enumerate(found, 1):
-        collected.add(f"{where}, row {number}", dict(row))
+    places = []
+    for config in hub.parts or (hub.config,):
+        try:
+            found: Any = datasets.load_dataset(hub.repository, config, split=hub.split)
+        except Exception as error:  # whatever is raised there, the hub did not give the set
+            raise UserError(
+                f"task {name}: the Hugging Face hub did not give {hub.repository} ({type(error).__name__}); "
+                "without a network give the file below data_dir=PATH"
+            ) from error
+        places.append(" ".join(part for part in (hub.repository, config, hub.split) if part))
+        for number, row in enumerate(found, 1):
+            collected.add(f"{places[-1]}, row {number}", dict(row))
     digest = hashlib.sha256(repr(collected.rows).encode()).hexdigest()
-    return Data(collected.rows, (where,), digest, tuple(collected.skipped))
+    return Data(collected.rows, tuple(places), digest, tuple(collected.skipped))
 
 
 def _checked(name: str, data: Data) -> Data:

@@ -26,11 +26,15 @@ MODELS = ("7B", "13B", "33B", "65B")  # the columns of the paper's tables
 
 @dataclass(frozen=True)
 class Hub:
-    """A data set on the Hugging Face hub: read where the file is not there, which needs `datasets` and a network."""
+    """A data set on the Hugging Face hub: read without a data_dir, which needs `datasets` and a network.
+
+    parts: configurations that together are the set, one behind the other.
+    """
 
     repository: str
     split: str
     config: str | None = None
+    parts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
