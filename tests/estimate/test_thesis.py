@@ -156,6 +156,17 @@ def test_fit_reads_a_sweep_writes_the_law_and_plan_takes_it(tmp_path: Path, caps
     assert answer(capsys, f"law={law}", "inference_tokens=1e12", "target_loss=2.2")["law"]["source"] == str(law)
     over = answer(capsys, f"law={law}", "model=7b")["overtraining"]
     assert over["law"] == str(law) and over["over_law"] > 0, "a plan of one size takes the own law, too"
+    larger = tmp_path / "runs" / "sizes" / "larger"
+    loss = write_run(larger, 512, 3e9)
+    write_run(tmp_path / "runs" / "sizes" / "stopped", 512, 1e9, finished=False)
+    more = answer(capsys, *words[:-1], f"predict={larger}")
+    assert more["law"] == found["law"], "neither the larger nor the unfinished run is fitted"
+    (row,) = more["predicted"]
+    assert row["loss"] == loss and row["predicted"] == pytest.approx(loss, rel=0.01)
+    assert row["low"] <= row["predicted"] <= row["high"]
+    assert more["left_out"] == ["stopped has not finished: left out"]
+    assert cli.main(["plan", *words[:-1], f"predict={tmp_path / 'runs' / 'sizes' / 'stopped'}"]) == 2
+    assert "has not finished training" in capsys.readouterr().err
     assert cli.main(["plan", *words]) == 2
     assert "is not overwritten" in capsys.readouterr().err
     (tmp_path / "bad.json").write_text("{}")

@@ -29,11 +29,24 @@ class Point:
 
 @dataclass(frozen=True)
 class SweepFit:
-    """`intervals`: name → 5th and 95th percentile over the bootstrap. `error`: root mean square, relative."""
+    """`intervals`: name → 5th and 95th percentile over the bootstrap. `error`: root mean square, relative.
+
+    `resampled`: the laws of the bootstrap, one for each draw of the runs that determines one.
+    """
 
     law: Law
     error: float
     intervals: dict[str, tuple[float, float]]
+    resampled: tuple[Law, ...]
+
+    def predict(self, parameters: float, tokens: float) -> tuple[float, float, float]:
+        """The loss after training N = `parameters` on D = `tokens`: by the law, and 5th and 95th percentile."""
+        import numpy
+
+        law = self.law.loss(parameters, tokens)
+        found = [one.loss(parameters, tokens) for one in self.resampled] or [law]
+        low, high = numpy.percentile(found, (5, 95))
+        return law, float(low), float(high)
 
     @property
     def undetermined(self) -> list[str]:
@@ -67,7 +80,9 @@ def fit_law(points: Sequence[Point], resamples: int = 200, seed: int = 0) -> Swe
                 found.append(values)
     edges = numpy.percentile(found, (5, 95), axis=0) if found else numpy.array([best, best])
     intervals = {name: (float(edges[0][i]), float(edges[1][i])) for i, name in enumerate(NAMES)}
-    return SweepFit(Law(*(float(v) for v in best), source=f"fitted to {len(points)} runs"), error, intervals)
+    source = f"fitted to {len(points)} runs"
+    law, *resampled = (Law(*(float(v) for v in values), source=source) for values in (best, *found))
+    return SweepFit(law, error, intervals, tuple(resampled))
 
 
 def _best(data: Any, rounds: int = 6) -> tuple[Any, float]:

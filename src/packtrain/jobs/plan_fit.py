@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from packtrain.errors import UserError
-from packtrain.estimate.sweep_fit import Point, fit_law
-from packtrain.jobs.plan_runs import Finished, finished_runs
+from packtrain.estimate.sweep_fit import Point, SweepFit, fit_law
+from packtrain.jobs.plan_runs import Finished, finished_members
 from packtrain.model.config import parameter_count
 
 if TYPE_CHECKING:
@@ -21,7 +21,12 @@ def answer(job: PlanJob) -> tuple[dict[str, Any], str]:
     target = Path(job.output) if job.output else None
     if target and target.exists():
         raise UserError(f"output={target} exists already and is not overwritten; give another name or delete it")
-    runs = finished_runs(job)
+    if job.runs is None:
+        raise UserError("packtrain plan fit needs runs=[A,B,…]: folders that packtrain train wrote, or a sweep's")
+    held_out, never = finished_members(job.predict or [], job.runs_dir)
+    unseen = {run.data.path for run in held_out}
+    runs, left_out = finished_members(job.runs, job.runs_dir)
+    runs = [run for run in runs if run.data.path not in unseen]
     points = [point(run) for run in runs]
     found = fit_law(points)
     law = found.law
@@ -34,6 +39,8 @@ def answer(job: PlanJob) -> tuple[dict[str, Any], str]:
             {"run": run.data.name, **asdict(p), "fitted": law.loss(p.parameters, p.tokens)}
             for run, p in zip(runs, points, strict=True)
         ],
+        "predicted": [_predicted(found, run) for run in held_out],
+        "left_out": [*left_out, *never],
     }
     lines = [f"{'run':40} {'parameters':>13} {'tokens':>13} {'loss':>8} {'fitted':>8}"]
     for row in result["points"]:
@@ -51,6 +58,7 @@ def answer(job: PlanJob) -> tuple[dict[str, Any], str]:
             f"these runs do not determine {', '.join(found.undetermined)}, which ended where the search ends: trust "
             "the law between them alone; longer runs and larger models would tell more"
         )
+    lines += [_told(row) for row in result["predicted"]] + result["left_out"]
     if target:
         target.parent.mkdir(parents=True, exist_ok=True)
         temporary = target.with_name(target.name + ".tmp")
@@ -58,6 +66,21 @@ def answer(job: PlanJob) -> tuple[dict[str, Any], str]:
         temporary.replace(target)
         lines.append(f"written to {target}: packtrain plan law={target} inference_tokens=…")
     return result, "\n".join(lines)
+
+
+def _predicted(found: SweepFit, run: Finished) -> dict[str, Any]:
+    """What the law says of a run that it did not see, and by how much of the loss that is off."""
+    at = point(run)
+    loss, low, high = found.predict(at.parameters, at.tokens)
+    return {"run": run.data.name, **asdict(at), "predicted": loss, "low": low, "high": high, "off": loss / at.loss - 1}
+
+
+def _told(row: dict[str, Any]) -> str:
+    return (
+        f"{row['run']}, which the law did not see ({row['parameters']:,.0f} parameters, {row['tokens']:,.0f} tokens): "
+        f"predicted {row['predicted']:.4f} ({row['low']:.4f} to {row['high']:.4f}), measured {row['loss']:.4f}: "
+        f"{row['off']:+.1%}"
+    )
 
 
 def point(run: Finished) -> Point:

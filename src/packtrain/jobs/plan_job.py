@@ -14,7 +14,7 @@ from packtrain.model.config import ModelConfig
 
 RUNS = ("calibrate", "fit", "carbon")
 TAKEN_BY = {  # a key that is given → the actions that take it
-    "run": RUNS, "runs": RUNS, "output": ("fit",),
+    "run": ("calibrate", "carbon"), "runs": RUNS, "output": ("fit",), "predict": ("fit",),
     "inference_tokens": ("plan",), "target_loss": ("plan",), "picture": ("plan",),
 }  # fmt: skip
 
@@ -45,6 +45,7 @@ class PlanJob:
     law: str = "hoffmann"
     run: str | None = None
     runs: list[str] | str | None = None
+    predict: list[str] | str | None = None
     runs_dir: str = "runs"
     output: str | None = None
     picture: str | None = None

@@ -45,6 +45,23 @@ def finished_runs(job: PlanJob) -> list[Finished]:
     return [_finished(read_run(path)) for path in find_runs(names, job.runs_dir)]
 
 
+def finished_members(names: list[str] | str, runs_dir: str) -> tuple[list[Finished], list[str]]:
+    """The finished runs among `names`, and a line for each member of a sweep that failed or still trains.
+
+    `UserError` where a run is named itself and has not finished.
+    """
+    found, left_out = [], []
+    for name in [names] if isinstance(names, str) else names:
+        members = find_runs([name], runs_dir)
+        for path in members:
+            data = read_run(path)
+            if len(members) > 1 and not data.summary.get("finished"):
+                left_out.append(f"{data.name} has not finished: left out")
+            else:
+                found.append(_finished(data))
+    return found, left_out
+
+
 def _finished(data: RunData) -> Finished:
     if not data.summary.get("finished"):
         raise UserError(f"{data.path} has not finished training (no summary.json): wait for it, or leave it out")
