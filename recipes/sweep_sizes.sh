@@ -1,17 +1,26 @@
 #!/bin/sh
-# Two sizes on the same text and the same number of tokens: does the larger model reach the lower loss?
+# Sizes and lengths of training: does the larger model reach the lower loss, and can that loss be foretold?
+#   recipes/sweep_sizes.sh                             scale=toy, the embedded corpus
+#   scale=small recipes/sweep_sizes.sh                 1m to 15m, and 60m foretold
+#   scale=small cluster=slurm recipes/sweep_sizes.sh   each run a job of its own; once they ended, the same again
 #
-# Needs:   data/python/shards, made by recipes/quickstart.sh.
-# Costs:   about half an hour on two CPU cores; each size trains with the peak learning rate of its own YAML.
-# You see: runs/sizes/model=1m and runs/sizes/model=5m, then one page that compares them, by tokens and by FLOPs, with the
-#          energy of both and its sum: runs/sizes/report.html; its pictures in runs/sizes/figures/.
-# Again:   a member that is finished says so; one that was stopped goes on.
+# Costs:   COST
+# You see: runs/sizes-SCALE/report.html: loss against tokens and against FLOPs of all sizes; then the law L(N, D) with
+#          90 % intervals, and by how much it misses the larger run, which it did not see.
+# Again:   members that are finished say so; one that was stopped goes on; the numbers are the same.
 set -eu
+scale=${scale:-toy} shards=${shards:-data/science/shards}
+[ "$shards" != data/science/shards ] || sh "${0%/*}/data_science.sh"
 
-packtrain plan model=5m data=python data.tokens=5e6
+case $scale in
+  toy) sizes=60k,170k,320k lengths=200_000,400_000,800_000 larger=730k longest=800_000 ;;
+  small) sizes=1m,5m,15m lengths=20_000_000,40_000_000,80_000_000 larger=60m longest=80_000_000 ;;
+esac
 
-packtrain train -m name=sizes model=1m,5m data=python data.tokens=5e6 data.batch_tokens=8192
+packtrain plan model=$larger data=packed data.path="$shards" data.vocab_size=512 data.tokens=$longest precision=fp32
 
-packtrain evaluate checkpoint="'runs/sizes/model=1m'"
-packtrain evaluate checkpoint="'runs/sizes/model=5m'"
-packtrain report runs=sizes
+packtrain train -m name="sizes-$scale" experiment=study data.path="$shards" cluster="${cluster:-local}" model=$sizes data.tokens=$lengths
+packtrain train name="sizes-$scale-larger" experiment=study data.path="$shards" model=$larger data.tokens=$longest
+
+packtrain report runs="[sizes-$scale,sizes-$scale-larger]" output="runs/sizes-$scale/report.html"
+packtrain plan fit runs="[sizes-$scale]" predict="[sizes-$scale-larger]"

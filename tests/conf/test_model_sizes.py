@@ -16,6 +16,7 @@ from packtrain.model.llama import Llama
 from packtrain.settings import build
 
 LADDER = ["1m", "5m", "15m", "60m", "150m", "400m", "1b"]
+STUDIES = ["60k", "170k", "320k", "730k"]  # with 512 pieces
 PUBLISHED = {
     "7b": (6_738_415_616, 3.0e-4, 1_000_000_000_000),
     "13b": (13_015_864_320, 3.0e-4, 1_000_000_000_000),
@@ -33,7 +34,7 @@ def composed(size: str, vocab_size: int = 32_000) -> ModelConfig:
 
 def test_these_are_all_sizes() -> None:
     files = {path.name for path in importlib.resources.files("packtrain.conf").joinpath("model").iterdir()}
-    assert files == {f"{size}.yaml" for size in [*LADDER, *PUBLISHED, "base"]}
+    assert files == {f"{size}.yaml" for size in [*LADDER, *PUBLISHED, *STUDIES, "base"]}
 
 
 @pytest.mark.parametrize("size", PUBLISHED)
@@ -54,28 +55,28 @@ def test_a_published_size_trains_as_the_paper_did(size: str) -> None:
     assert (config.max_sequence_length, config.rope_theta, config.norm_eps) == (2048, 10_000.0, 1e-6)
 
 
-@pytest.mark.parametrize("size", [*LADDER, *PUBLISHED])
+@pytest.mark.parametrize("size", [*LADDER, *PUBLISHED, *STUDIES])
 def test_the_counts_in_the_comment_are_exact(size: str) -> None:
     text = importlib.resources.files("packtrain.conf").joinpath("model", f"{size}.yaml").read_text(encoding="utf-8")
     found = COMMENT.search(text)
     assert found is not None
     count, vocabulary, other_count, other_vocabulary = (int(group.replace(" ", "")) for group in found.groups())
-    assert {vocabulary, other_vocabulary} == {4_096, 32_000}
+    assert {vocabulary, other_vocabulary} == ({512, 4_096} if size in STUDIES else {4_096, 32_000})
     assert parameter_count(composed(size, vocabulary)) == count
     assert parameter_count(composed(size, other_vocabulary)) == other_count
 
 
-@pytest.mark.parametrize("size", [*LADDER, *PUBLISHED])
+@pytest.mark.parametrize("size", [*LADDER, *PUBLISHED, *STUDIES])
 def test_a_name_tells_the_size_and_the_recipe_divides(size: str) -> None:
-    config = composed(size, 4_096 if size in ("1m", "5m", "15m") else 32_000)
+    config = composed(size, 512 if size in STUDIES else 4_096 if size in ("1m", "5m", "15m") else 32_000)
     assert config.name == size
-    nominal = int(size[:-1]) * {"m": 10**6, "b": 10**9}[size[-1]]
+    nominal = int(size[:-1]) * {"k": 1000, "m": 10**6, "b": 10**9}[size[-1]]
     assert abs(parameter_count(config) / nominal - 1) < 0.1
     assert 32 <= config.head_dim <= 128
     assert config.recipe is not None
     assert config.recipe.batch_tokens % 2048 == 0
     assert config.recipe.warmup_steps < config.recipe.tokens // config.recipe.batch_tokens
-    if size in LADDER:
+    if size not in PUBLISHED:
         assert 15 < config.recipe.tokens / parameter_count(config) < 25
 
 

@@ -12,15 +12,15 @@ from hydra.types import RunMode
 from omegaconf import OmegaConf, open_dict
 
 from packtrain import cli_compose, cli_help, settings
+from tests.recipes import test_recipes
 
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")), *sorted((ROOT / "recipes").glob("*.sh"))]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 
-def commands(text: str, markdown: bool) -> list[str]:
-    """The command lines of a page: in Markdown those of its fenced blocks, continuations joined, prompts removed."""
-    if markdown:
-        text = "\n".join(re.findall(r"^```[^\n]*\n(.*?)^```", text, re.MULTILINE | re.DOTALL))
+def commands(text: str) -> list[str]:
+    """The command lines of a page: those of its fenced blocks, continuations joined, prompts removed."""
+    text = "\n".join(re.findall(r"^```[^\n]*\n(.*?)^```", text, re.MULTILINE | re.DOTALL))
     lines = text.replace("\\\n", " ").splitlines()
     found = (re.match(r"\s*(?:\$ )?(?:\.venv/bin/)?(packtrain .*)", line) for line in lines)
     return [match[1].strip() for match in found if match]
@@ -35,9 +35,16 @@ ALL = [
     pytest.param(command, id=f"{page.name}: {command[:60]}")
     for page in PAGES
     if page.is_file()
-    for command in commands(page.read_text(encoding="utf-8"), page.suffix == ".md")
+    for command in commands(page.read_text(encoding="utf-8"))
     if is_example(command)
 ]
+OF_RECIPES = dict.fromkeys(  # of every scale; a recipe that another calls is met once
+    shlex.join(words)
+    for recipe in test_recipes.RECIPES
+    for scale in ("toy", "small")
+    for words in test_recipes.commands(recipe, scale)
+)
+ALL += [pytest.param(line, id=f"recipes: {line[:90]}") for line in OF_RECIPES]
 
 
 def members(engine: cli_compose.Hydra, overrides: list[str]) -> list[list[str]]:
@@ -79,6 +86,6 @@ def test_a_printed_command_composes_into_its_job(line: str) -> None:
 
 def test_the_reader_of_pages_finds_commands_and_leaves_forms_out() -> None:
     page = "text packtrain no\n```bash\n$ packtrain plan \\\n  model=7b\nls\npacktrain train data=<yours>\n```\n"
-    assert commands(page, markdown=True) == ["packtrain plan    model=7b", "packtrain train data=<yours>"]
+    assert commands(page) == ["packtrain plan    model=7b", "packtrain train data=<yours>"]
     assert is_example("packtrain plan model=7b") and not is_example("packtrain train data=<yours>")
     assert not is_example("packtrain COMMAND --help")

@@ -27,7 +27,7 @@ def test_the_recipe_runs_to_its_end(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         shutil.copytree(found, packages / found.name)  # links are not followed
     monkeypatch.chdir(tmp_path)
     for words in commands(RECIPE):
-        words = [word.replace("$1", str(raw)) for word in words[1:]]
+        words = [word.replace("FOLDER", str(raw)) for word in words[1:]]
         assert main([*words, f"input={packages}"] if "domain=github" in words else words) == 0, words
     drawn = json.loads((tmp_path / "runs" / "data-llama" / "ledger.json").read_text())["domains"]
     total = sum(domain["realised_tokens"] for domain in drawn.values())

@@ -1,18 +1,41 @@
-"""A recipe is packtrain commands and nothing else, and it is short; test_commands composes every one of them"""
+"""A recipe is a shell story of packtrain commands, and it is short; test_commands composes every one of them"""
 
-import shlex
+import json
+import os
+import re
+import subprocess
+import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
 
 RECIPES = sorted((Path(__file__).parents[2] / "recipes").glob("*.sh"))
+RECORD = f"""#!{sys.executable} -S
+import json, os, sys
+with open(os.environ["SAID"], "a") as said:
+    said.write(json.dumps(sys.argv) + "\\n")
+"""
+PLAIN = re.compile(  # beside packtrain's lines: a recipe that comes first, values of variables, choices, loops
+    r"set -eu|sh .*\.sh\"?|\[ \"\$shards\".*\|\| sh .*|(\w+=\S* ?)*"
+    r"|case \$scale in|\w+\) .* ;;|esac|for \w+ in .*; do|done"
+)
 
 
-def commands(recipe: Path) -> list[list[str]]:
-    """Every command line of a recipe as words, `set -eu` and comments left out."""
-    text = recipe.read_text(encoding="utf-8").replace("\\\n", " ")
-    lines = (shlex.split(line, comments=True) for line in text.splitlines())
-    return [words for words in lines if words and words != ["set", "-eu"]]
+@cache
+def commands(recipe: Path, scale: str = "toy") -> list[list[str]]:
+    """The commands of a recipe, as the shell hands them over to a packtrain that does nothing."""
+    import tempfile
+
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        (folder / "packtrain").write_text(RECORD)
+        (folder / "packtrain").chmod(0o755)
+        said = folder / "said"
+        path = f"{folder}{os.pathsep}{os.environ['PATH']}"
+        environment = {"PATH": path, "SAID": str(said), "scale": scale}
+        subprocess.run(["sh", str(recipe), "FOLDER"], cwd=folder, env=environment, check=True, timeout=60)
+        return [["packtrain", *json.loads(line)[1:]] for line in said.read_text().splitlines()]
 
 
 def test_there_are_recipes() -> None:
@@ -24,4 +47,12 @@ def test_a_recipe_holds_packtrain_commands_only_and_says_what_it_costs(recipe: P
     text = recipe.read_text(encoding="utf-8")
     assert len(text.splitlines()) <= 60
     assert "# Costs:" in text and "# You see:" in text
-    assert all(words[0] == "packtrain" for words in commands(recipe))
+    code = (line.split(" # ")[0].strip() for line in text.splitlines() if not line.lstrip().startswith("#"))
+    assert [line for line in code if not line.startswith("packtrain ") and not PLAIN.fullmatch(line)] == []
+    assert commands(recipe)
+
+
+def test_the_shell_hands_over_what_a_user_would_see_run() -> None:
+    found = commands(RECIPES[0].parent / "epochs.sh")
+    assert found[0] == ["packtrain", "prepare", "domain=python_code", "output=data/python/documents/python_code"]
+    assert sum("data.tokens=2621440" in words for words in found) == 1  # 64 times 40 960

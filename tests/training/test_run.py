@@ -283,3 +283,11 @@ def test_a_disk_that_fills_during_a_log_write_is_one_line_and_the_run_goes_on_la
     assert train().code == 0
     steps = [int(row["step"]) for row in rows(run_dir)]
     assert steps == list(range(1, 21))
+
+
+def test_held_out_text_of_a_domain_that_the_mixture_leaves_out_is_scored_where_asked(train) -> None:
+    alone = ("+data.weights.a=1", "+data.weights.b=0", "callbacks.domain_loss.interval_tokens=5120")
+    (last,) = [row for row in rows(train(*alone, name="alone").run_dir) if row["val/loss"]]
+    assert "val/loss/b" not in last
+    (last,) = [row for row in rows(train(*alone, "callbacks.domain_loss.every_domain=true").run_dir) if row["val/loss"]]
+    assert last["val/loss/b"] != last["val/loss/a"] == last["val/loss"], "the mean is the mixture's"

@@ -1,0 +1,23 @@
+#!/bin/sh
+# Repeated data: a small corpus read 1, 2, 4, 16 and 64 times against fresh text of the same number of tokens.
+#   recipes/epochs.sh            scale=toy, the embedded corpus
+#   scale=small recipes/epochs.sh
+#
+# Costs:   COST
+# You see: for each number of epochs a page runs/epochs-SCALE-N/report.html whose first sentence compares the repeated corpus
+#          (data.unique_tokens=…) with fresh text of the same length (null), held out, in training and by domain. Where the
+#          held-out loss no longer follows the fresh one's, repetition has begun to hurt.
+# Again:   members that are finished say so; the numbers are the same.
+set -eu
+scale=${scale:-toy} shards=${shards:-data/science/shards}
+[ "$shards" != data/science/shards ] || sh "${0%/*}/data_science.sh"
+
+case $scale in
+  toy) size=170k corpus=40960 ;;
+  small) size=1m corpus=102400 ;;
+esac
+
+for epochs in 1 2 4 16 64; do
+  packtrain train -m name="epochs-$scale-$epochs" experiment=study data.path="$shards" cluster="${cluster:-local}" model=$size optim.warmup_steps=5 data.tokens=$((epochs * corpus)) data.unique_tokens=$corpus,null seed=1,2,3
+  packtrain report runs="epochs-$scale-$epochs" question="Does reading $corpus tokens $epochs times reach the loss of as many fresh ones?" compare=data.unique_tokens measure="[val/loss,train/loss,val/loss/python_code,val/loss/python_prose,val/loss/unicode]"
+done

@@ -1,0 +1,22 @@
+#!/bin/sh
+# The learning rate of each size: a sweep over peaks a factor of two apart, at a fixed number of tokens.
+#   recipes/sweep_lr.sh          scale=toy, the embedded corpus
+#   scale=small recipes/sweep_lr.sh
+#
+# Costs:   COST
+# You see: for each size a page runs/lr-SCALE-SIZE/report.html whose first sentence names the best peak and the spread over
+#          seeds. What was found stands in the YAML of the ladder, conf/model/.
+# Again:   members that are finished say so; the numbers are the same.
+set -eu
+scale=${scale:-toy} shards=${shards:-data/science/shards}
+[ "$shards" != data/science/shards ] || sh "${0%/*}/data_science.sh"
+
+case $scale in
+  toy) sizes="60k 170k 320k" tokens=200_000 seeds=1,2 ;;
+  small) sizes="1m 5m 15m" tokens=20_000_000 seeds=1,2,3 ;;
+esac
+
+for size in $sizes; do
+  packtrain train -m name="lr-$scale-$size" experiment=study data.path="$shards" cluster="${cluster:-local}" model="$size" data.tokens=$tokens optim.learning_rate=1e-3,2e-3,4e-3,8e-3,1.6e-2 seed=$seeds
+  packtrain report runs="lr-$scale-$size" question="Which learning rate is best for $size?" compare=optim.learning_rate
+done
