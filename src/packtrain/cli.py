@@ -126,7 +126,7 @@ def complain(
     message: BaseException, code: int, cause: BaseException | None = None, verdict: note.Verdict = "failed"
 ) -> int:
     """One line on stderr; the traceback too where PACKTRAIN_DEBUG or HYDRA_FULL_ERROR asks for it."""
-    note.leave("lost" if lost_a_rank(cause or message) else verdict, str(message))
+    note.leave("lost" if lost_a_rank(cause or message) else verdict, str(message), code)
     if any(os.environ.get(name, "0") not in ("", "0") for name in ("PACKTRAIN_DEBUG", "HYDRA_FULL_ERROR")):
         traceback.print_exception(cause or message)
     print(f"packtrain: {' '.join(str(message).split())}", file=sys.stderr)

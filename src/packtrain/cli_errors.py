@@ -87,6 +87,8 @@ def _fault(cfg: DictConfig, key: str, groups: list[str]) -> str | None:
             return f"unknown key '{key}': '{'.'.join(parts[:depth])}' has no parts"
         names = [str(name) for name in node if depth or name != "hydra" or key.startswith("hydra.")]
         if part not in names:
+            if not names:
+                return f"'{key}': there is none yet; a new entry begins with a plus: +{key}=…"
             return f"unknown key '{key}'{did_you_mean(part, {*names, *groups} if depth == 0 else names)}"
         node = OmegaConf.to_container(node, resolve=False) and node._get_node(part)
         if isinstance(node, DictConfig) and (node._is_none() or node._is_interpolation() or node._is_missing()):

@@ -12,7 +12,7 @@ NOISE = "+callbacks.noise._target_=tests.jobs.noise.Noise"
 
 
 def test_a_run_that_resumes_exactly_is_said_to(train, capsys: pytest.CaptureFixture[str]) -> None:
-    run_dir = train("precision=bf16", "data.workers=1").run_dir
+    run_dir = train("precision=bf16", "data.workers=1", "callbacks.loss_curves=null").run_dir
     before = sorted(path.name for path in run_dir.iterdir())
     assert main(["verify", f"run={run_dir}"]) == 0, capsys.readouterr()
     said = capsys.readouterr().out
@@ -39,3 +39,9 @@ def test_a_folder_that_is_no_run_is_refused(tmp_path: Path, capsys: pytest.Captu
     assert "no readable config.yaml there" in capsys.readouterr().err
     assert main(["verify", f"run={tmp_path}", "steps=5"]) == 2
     assert "give an even number of at least 4" in capsys.readouterr().err
+    (tmp_path / "config.yaml").write_text("- no run\n")
+    assert main(["verify", f"run={tmp_path}"]) == 2
+    assert "its config.yaml is not that of a run" in capsys.readouterr().err
+    (tmp_path / "config.yaml").write_text("{data: {tokens: 1000, batch_tokens: 256}, callbacks: {}}")
+    assert main(["verify", f"run={tmp_path}"]) == 2
+    assert "steps=6: the run has 4; give an even number from 4 to 4" in capsys.readouterr().err

@@ -7,6 +7,7 @@ import pytest
 from packtrain.errors import UserError
 from packtrain.model.config import ModelConfig
 from packtrain.parallel.config import Degrees, ParallelConfig, check_tensor, degrees
+from packtrain.parallel.processes import find_world
 
 
 def test_the_shard_degree_is_what_is_left() -> None:
@@ -31,3 +32,14 @@ def test_a_tensor_degree_that_does_not_cut_the_model_is_refused_with_those_that_
     check_tensor(model, 3, 30)
     with pytest.raises(UserError, match=r"tensor=4 does not divide n_heads \(6\), .*sequence_length \(30\); .*1, 2, 3"):
         check_tensor(model, 4, 30)
+
+
+def test_processes_of_srun_that_cannot_find_each_other_are_told_what_is_missing(monkeypatch) -> None:
+    for name in ("RANK", "WORLD_SIZE", "MASTER_PORT", "MASTER_ADDR"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in {"SLURM_STEP_ID": "0", "SLURM_STEP_NUM_TASKS": "4", "SLURM_PROCID": "1"}.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(UserError, match=r"srun has started 4 processes .* export MASTER_ADDR and MASTER_PORT"):
+        find_world()
+    monkeypatch.setenv("SLURM_STEP_NUM_TASKS", "1")
+    assert find_world().size == 1

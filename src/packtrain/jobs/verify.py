@@ -56,6 +56,11 @@ def run(job: VerifyJob) -> None:
         config = yaml.safe_load((run_dir / "config.yaml").read_text())
     except (OSError, yaml.YAMLError) as error:
         raise UserError(f"run={job.run}: no readable config.yaml there; give the folder of a run: runs/NAME") from error
+    if not isinstance(config, dict) or not {"data", "callbacks"} <= config.keys():
+        raise UserError(f"run={job.run}: its config.yaml is not that of a run; give the folder of a run: runs/NAME")
+    total = -(-config["data"]["tokens"] // config["data"]["batch_tokens"])
+    if job.steps > total:
+        raise UserError(f"steps={job.steps}: the run has {total}; give an even number from 4 to {total}")
     parallel = config.get("parallel", {})
     processes = job.processes or parallel.get("tensor", 1) * parallel.get("replicate", 1)
     folder = run_dir / "verify.tmp"
@@ -92,8 +97,10 @@ def _leg(run_dir: Path, folder: Path, steps: int, kill: int | None, processes: i
     with log.open("ab") as stream:
         code = subprocess.run(command, stdout=stream, stderr=subprocess.STDOUT, env=environment).returncode
     if (code == 0) != (kill is None):
-        said = [line for line in log.read_text(errors="replace").splitlines() if line.startswith("packtrain: ")]
-        reason = said[-1].removeprefix("packtrain: ") if said else f"exit code {code}, see the end of its output: {log}"
+        lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
+        said = [line.removeprefix("packtrain: ") for line in lines if line.startswith("packtrain: ")]
+        ended = f"exit code {code}, {''.join(lines[-1:])[:200]} (keep=true keeps its output, {log})"
+        reason = (said or [ended])[-1]
         if kill is None:
             raise Failure(f"the trial of {run_dir} failed: {reason}")
         raise Failure(f"the trial of {run_dir} ended before it was killed: {reason}")

@@ -40,7 +40,7 @@ def trial(config: dict[str, Any], run_dir: Path, folder: Path, kill: int) -> Tra
     callbacks: dict[str, Any] = {
         name: create(values, str(run_dir), str(folder))
         for name, values in config["callbacks"].items()
-        if not values["_target_"].startswith("packtrain.")
+        if values is not None and not values["_target_"].startswith("packtrain.")
     }
     callbacks["recorder"] = Recorder(str(folder), kill or None)
     callbacks["checkpointing"] = Checkpointing(str(folder), interval_tokens=every, keep_last=2)

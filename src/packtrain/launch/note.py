@@ -18,12 +18,13 @@ VARIABLE = "PACKTRAIN_NOTE"
 Verdict = Literal["requeue", "failed", "lost"]
 
 
-def leave(verdict: Verdict, why: str) -> None:
+def leave(verdict: Verdict, why: str, code: int | None = None) -> None:
     """Append one line; never raises: the process has worse to say than that its note could not be written."""
     path = os.environ.get(VARIABLE)
     if not path:
         return
-    line = f"{verdict}: rank {rank()} on {platform.node()}: {' '.join(why.split())[:400]}\n"
+    leaves = "" if code is None else f", exit code {code}"
+    line = f"{verdict}: rank {rank()} on {platform.node()}{leaves}: {' '.join(why.split())[:400]}\n"
     with contextlib.suppress(OSError), open(path, "a", encoding="utf-8") as file:
         file.write(line)
 

@@ -1,4 +1,4 @@
-"""a member → the torchrun line that starts its processes → run here, its signals passed on"""
+"""a member → the torchrun line that starts its processes → run here (`agent.py`), its signals passed on"""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def line(member: Member, settings: TorchrunSettings) -> str:
 
 def start(member: Member, settings: TorchrunSettings) -> int:
     """Run it to its end; returns the exit code, 130 where it was interrupted."""
-    process = subprocess.Popen([sys.executable, "-m", "torch.distributed.run", *arguments(member, settings)])
+    process = subprocess.Popen([sys.executable, "-m", "packtrain.launch.agent", *arguments(member, settings)])
     with _passing_on(process):
         code = process.wait()
     return 128 - code if code < 0 else code

@@ -103,6 +103,11 @@ def find_world() -> World:
     if not ("RANK" in environment and "WORLD_SIZE" in environment):
         names = ("SLURM_PROCID", "SLURM_NTASKS", "SLURM_LOCALID", "SLURM_NTASKS_PER_NODE")
         if not ("SLURM_STEP_ID" in environment and "MASTER_PORT" in environment):
+            if environment.get("SLURM_STEP_NUM_TASKS", "1") not in ("", "1"):
+                raise UserError(
+                    f"srun has started {environment['SLURM_STEP_NUM_TASKS']} processes that do not know each other: "
+                    "export MASTER_ADDR and MASTER_PORT before it, as the script of hydra.launcher.dry_run=true does"
+                )
             return World()  # inside an allocation, but not started by srun: one process
     try:
         rank, size = int(environment[names[0]]), int(environment[names[1]])
@@ -134,7 +139,7 @@ def start(device_type: str, timeout_seconds: float = 1800.0, alone: bool = False
         backend = "cpu:gloo,cuda:nccl" if device_type == "cuda" else "gloo"
         timeout = timedelta(seconds=timeout_seconds)
         if device_type == "cuda":
-            torch.cuda.set_device(world.local_rank)
+            torch.cuda.set_device(world.local_rank if torch.cuda.device_count() > 1 else 0)  # --gpus-per-task shows one
         try:
             if world.size == 1:
                 dist.init_process_group(backend, store=HashStore(), rank=0, world_size=1, timeout=timeout)
