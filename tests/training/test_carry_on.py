@@ -8,6 +8,7 @@ import torch
 from safetensors.torch import load_file
 
 from packtrain.checkpoint.directory import read_meta
+from packtrain.training.identity import differences
 from tests.training.test_run import rows, stopped
 
 
@@ -25,6 +26,12 @@ def test_init_from_another_shape_is_refused(train) -> None:
     first = train(name="first")
     other = train(f"init_from={first.run_dir}", "model.dim=64", name="second")
     assert other.code == 2 and "its model.dim is 32, this run's is 64" in other.err
+
+
+def test_a_run_that_began_with_others_weights_goes_on_under_the_same_init_from_only() -> None:
+    assert differences({"init_from": "runs/a"}, {"init_from": None}) == ["init_from was runs/a, is absent"]
+    assert differences({}, {"init_from": "runs/a"}) == ["init_from was absent, is runs/a"]
+    assert differences({}, {"init_from": None}) == []
 
 
 def test_a_checkpoint_of_format_1_is_gone_on_from_bitwise(train) -> None:
