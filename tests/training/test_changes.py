@@ -15,8 +15,12 @@ from safetensors.torch import load_file
 
 from packtrain.data.config import DataConfig
 from packtrain.errors import UserError
+from packtrain.model.config import ModelConfig
 from packtrain.training.changes import Change, plan_changes
+from packtrain.training.data import StepDataset
+from packtrain.training.rewind import Rewind, in_force
 from packtrain.training.schedule import OptimConfig, learning_rate
+from packtrain.training.setup import prepare
 from packtrain.training.steps import plan_steps
 from tests.training.test_run import rows
 
@@ -76,6 +80,28 @@ def test_a_change_that_still_lies_ahead_may_be_made_one_that_was_passed_may_not(
         refused = train(*quick, *other)
         assert refused.code == 2 and "changes.late.learning_rate was 0.0001, is " in refused.err
     assert train(*quick, *later).code == 0
+
+
+def test_after_a_rewind_a_change_of_the_mixture_stays_at_its_number_of_tokens(pack: Path) -> None:
+    data = DataConfig(str(pack), {"a": 1.0}, 32, 64, 5120, 256)
+    model = ModelConfig(32, 1, 2)
+    changes = {"only_b": Change(2560, weights={"b": 1.0}), "both": Change(3840, weights={"a": 1.0, "b": 1.0})}
+    setup = prepare(model, data, OptimConfig(1e-3, 2), 1, changes=changes)
+    assert [b.step for b in setup.boundaries] == [10, 15]
+    plain = setup.datamodule()
+
+    def drawn(rewinds: list[Rewind]) -> list[list[int]]:
+        part = setup.datamodule(0, rewinds)
+        steps = StepDataset(pack, part.mixture, part.steps, 0, rewinds)
+        return [steps[step][1].tolist() for step in range(len(steps))]
+
+    first = [Rewind(8, 5, 12)]
+    for rewinds in ([], first, [*first, Rewind(12, 10, 40)], [*first, Rewind(14, 9, 40)], [Rewind(18, 16, 25)]):
+        domains = drawn(rewinds)
+        assert domains[:10] == [[8, 0]] * 10 and domains[10:15] == [[0, 8]] * 5, rewinds
+        assert all(a > 0 < b for a, b in domains[15:]), rewinds
+    assert plain.mixture is setup.mixture
+    assert in_force(6, 6, first) == [] and in_force(6, 13, first) == first == in_force(6, 99, first)
 
 
 @pytest.mark.parametrize(

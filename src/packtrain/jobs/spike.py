@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -18,7 +19,7 @@ from packtrain.report.reading import find_runs, read_run
 from packtrain.report.tables import text_table
 from packtrain.training.changes import Change, plan_changes
 from packtrain.training.data import build_mixture
-from packtrain.training.rewind import SPIKES, batch_of, read_rewinds
+from packtrain.training.rewind import SPIKES, Rewind, batch_of, in_force, read_rewinds
 from packtrain.training.schedule import OptimConfig
 from packtrain.training.steps import Steps, plan_steps
 
@@ -74,11 +75,12 @@ def explain(folder: Path, job: SpikeJob) -> list[dict[str, Any]]:
     if not 1 <= job.step <= steps.total:
         raise UserError(f"step={job.step}: {folder} has steps 1 to {steps.total}")
     records = read_records(folder, job.step)
-    provenance = _provenance(folder, config, data, steps, job.shards)
     read = reader(folder / "tokenizer.model")
     found = []
     for record in records or [_unrecorded(folder, job.step, steps)]:
         first, last = record["samples"]
+        rewinds = in_force(job.step - 1, record.get("batch", first // steps.sequences), read_rewinds(folder))
+        provenance = _provenance(folder, config, data, steps, job.shards, rewinds)
         losses = {entry["sample"]: entry["loss"] for entry in record.get("sequences", ())}
         samples = [*losses] or list(range(first, last + 1))
         shown = [
@@ -95,7 +97,9 @@ def _unrecorded(folder: Path, step: int, steps: Steps) -> dict[str, Any]:
     return {"step": step, "samples": [first, first + steps.sequences - 1]}
 
 
-def _provenance(folder: Path, config: dict[str, Any], data: DataConfig, steps: Steps, shards: str | None) -> Provenance:
+def _provenance(
+    folder: Path, config: dict[str, Any], data: DataConfig, steps: Steps, shards: str | None, rewinds: Sequence[Rewind]
+) -> Provenance:
     pack = Path(shards or data.path or "")
     manifest = load_manifest(pack)
     if manifest.fingerprint != config.get("fingerprints", {}).get("data"):
@@ -105,7 +109,7 @@ def _provenance(folder: Path, config: dict[str, Any], data: DataConfig, steps: S
         name: settings.build(Change, value, f"changes.{name}") for name, value in config.get("changes", {}).items()
     }
     boundaries, _ = plan_changes(changes, optim, steps)
-    mixture = build_mixture(data, manifest, pack, steps, int(config["seed"]), lambda _: None, boundaries)
+    mixture = build_mixture(data, manifest, pack, steps, int(config["seed"]), lambda _: None, boundaries, rewinds)
     return Provenance(pack, mixture, data.sequence_length)
 
 

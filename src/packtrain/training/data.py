@@ -216,13 +216,14 @@ def build_mixture(
     seed: int,
     say: Callable[[str], None] = print,
     boundaries: Sequence[Boundary] = (),
+    rewinds: Sequence[Rewind] = (),
 ) -> Mixture:
     """The mixture of the domains with a positive weight (no weights at all: each domain by its number of tokens), and
-    what it becomes at `boundaries`.
+    what it becomes at `boundaries`: with the batch that the boundary's step reads, which `rewinds` may have put off.
 
     Raises `UserError` for a domain that the shards lack, one without a whole sequence, or fewer tokens than one batch.
     """
-    changes = [(b.step * steps.sequences, b.weights) for b in boundaries if b.weights is not None]
+    changes = [(batch_of(b.step, rewinds) * steps.sequences, b.weights) for b in boundaries if b.weights is not None]
     for wanted in (config.weights, *(weights for _, weights in changes)):
         manifest.check_weights(wanted)
     weights = config.weights or {name: float(domain.train.tokens) for name, domain in manifest.domains.items()}

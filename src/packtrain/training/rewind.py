@@ -73,6 +73,12 @@ def batch_of(step: int, rewinds: Sequence[Rewind]) -> int:
     return step
 
 
+def in_force(step: int, batch: int, rewinds: Sequence[Rewind]) -> Sequence[Rewind]:
+    """Those that were decided when step `step` (from 0) read batch `batch`."""
+    known = (rewinds[:number] for number in range(len(rewinds) + 1))
+    return next((some for some in known if batch_of(step, some) == batch), rewinds)
+
+
 def forget_abandoned(run_dir: str | Path) -> tuple[Rewind, ...]:
     """Removes the checkpoints of what a rewind has left behind: later than where it went, and made before it. Returns
     all rewinds."""

@@ -52,7 +52,11 @@ class Setup:
 
     def datamodule(self, rank: int = 0, rewinds: Sequence[Rewind] = ()) -> MixtureData:
         """The samples of data-parallel rank `rank`."""
-        parts = self.data, self.manifest, self.shards, self.mixture, self.steps, self.integrity
+        mixture = self.mixture
+        if rewinds and self.boundaries:  # batches were passed over: a change stays at its number of tokens
+            of = self.data, self.manifest, self.shards, self.steps, self.seed
+            mixture = build_mixture(*of, lambda _: None, self.boundaries, rewinds)
+        parts = self.data, self.manifest, self.shards, mixture, self.steps, self.integrity
         return MixtureData(*parts, rank, self.boundaries, rewinds)
 
     def checkpoint_identity(self) -> dict[str, Any]:
