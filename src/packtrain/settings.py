@@ -56,6 +56,8 @@ def convert(hint: Any, value: Any, where: str) -> Any:
     if dataclasses.is_dataclass(hint):
         return build(hint, value, where)  # pyright: ignore[reportArgumentType]
     if origin in (list, tuple):
+        if isinstance(value, str):
+            raise UserError(f"{where}={value!r}: expected {expected(hint)}, written [{value}]")
         if not isinstance(value, (list, tuple)):
             raise _wrong(hint, value, where)
         item = arguments[0] if arguments else Any

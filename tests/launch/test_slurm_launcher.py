@@ -115,6 +115,26 @@ def test_a_number_that_is_no_member_of_the_array_is_refused_by_the_script(say: C
     assert ended.returncode == 2 and b"this array has no run number" in errors
 
 
+def test_members_that_would_share_a_folder_are_refused(say: Callable) -> None:
+    long = ",".join("/" + "x" * 220 + end for end in "ab")
+    code, out, errors = say("train", "-m", "model=1b", f"init_from={long}", *SIZES[3:])
+    assert code == 2 and out == "" and "2 members would train in runs/sizes/init_from=" in errors
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+def test_the_script_holds_names_as_they_are_whatever_the_locale(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, encoding: str
+) -> None:
+    (tmp_path / "sbatch").write_text('#!/bin/sh\ncat > "$0.got"; echo 7\n')
+    (tmp_path / "sbatch").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    monkeypatch.setattr("locale.getencoding", lambda: encoding)
+    monkeypatch.setattr("io.text_encoding", lambda *_: encoding)
+    done = slurm_submit.submit("#!/bin/bash\n# größe ×\n", [Member("größe", "größe", ())], tmp_path / "größe")
+    assert (tmp_path / "sbatch.got").read_bytes().decode() == "#!/bin/bash\n# größe ×\n"
+    assert (tmp_path / "größe/7.sh").read_bytes().decode() == "#!/bin/bash\n# größe ×\n" and done.job == 7
+
+
 def test_a_launchers_key_without_a_launcher_says_which_cluster_has_one(say: Callable) -> None:
     code, _, errors = say("train", "model=1m", "hydra.launcher.dry_run=true")
     assert code == 2 and "choose a cluster that is: cluster=slurm" in errors

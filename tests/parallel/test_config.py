@@ -43,3 +43,8 @@ def test_processes_of_srun_that_cannot_find_each_other_are_told_what_is_missing(
         find_world()
     monkeypatch.setenv("SLURM_STEP_NUM_TASKS", "1")
     assert find_world().size == 1
+
+
+def test_of_very_many_products_the_nearest_to_what_was_asked_are_named() -> None:
+    with pytest.raises(UserError, match=r"possible replicate × shard × tensor: 1×256×8, 1×512×4, .* \(78 in all\)"):
+        degrees(ParallelConfig(tensor=7), 2048)

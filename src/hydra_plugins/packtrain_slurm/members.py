@@ -9,6 +9,8 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.plugins.launcher import Launcher
 from omegaconf import OmegaConf, open_dict
 
+from packtrain.errors import UserError
+
 
 def ranks(launcher: Mapping[str, Any]) -> int | None:
     """How many processes a member gets; None for values that the launcher will refuse."""
@@ -43,4 +45,8 @@ class Elsewhere(Launcher):
                 del cfg["hydra"]
             planned.append((self.task.plan(cfg, own, ranks(launcher)), launcher))
         HydraConfig.instance().set_config(self.config)
+        folders = [member.run_dir for member, _ in planned]
+        for folder in folders:
+            if folders.count(folder) > 1:
+                raise UserError(f"{folders.count(folder)} members would train in {folder}: sweep shorter values")
         return planned

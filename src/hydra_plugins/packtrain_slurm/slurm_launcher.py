@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import shlex
 import sys
@@ -26,6 +27,8 @@ class SlurmLauncher(Elsewhere):
         logs = slurm_submit.logs_folder(members, self.config.get("runs_dir", "runs"))
         script = render(members, settings, logs, self.task.typed)
         if settings.dry_run:
+            if isinstance(sys.stdout, io.TextIOWrapper):  # whatever the locale, the folders' names as they are
+                sys.stdout.reconfigure(encoding=sys.getfilesystemencoding(), errors="surrogateescape")
             print(script, end="")
             folder = shlex.quote(str(logs))  # SLURM makes no folder for a log
             by_hand = f"to submit it as a file: mkdir -p {folder} && sbatch FILE"

@@ -48,15 +48,16 @@ def submit(script: str, members: Sequence[Member], logs: Path) -> Submission:
             "hydra.launcher.dry_run=true, or train here with cluster=local"
         )
     logs.mkdir(parents=True, exist_ok=True)
-    done = subprocess.run(["sbatch", "--parsable"], input=script, capture_output=True, text=True)
-    match = re.match(r"(\d+)", done.stdout)
+    done = subprocess.run(["sbatch", "--parsable"], input=os.fsencode(script), capture_output=True)
+    out, errors = (stream.decode(errors="replace") for stream in (done.stdout, done.stderr))
+    match = re.match(r"(\d+)", out)
     if done.returncode or match is None:
-        said = " ".join((done.stderr or done.stdout).replace("sbatch: error:", "").split())
+        said = " ".join((errors or out).replace("sbatch: error:", "").split())
         raise Failure(f"sbatch refused the job: {said}; nothing was submitted")
     job = int(match[1])
     run_dirs = tuple(os.path.abspath(member.run_dir) for member in members)
     record = Submission(job, run_dirs, str(logs), time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()))
-    (logs / f"{job}.sh").write_text(script)
+    (logs / f"{job}.sh").write_bytes(os.fsencode(script))
     temporary = logs / f"{job}.json.tmp"
     temporary.write_text(json.dumps(asdict(record), indent=1) + "\n")
     temporary.replace(logs / f"{job}.json")

@@ -6,6 +6,7 @@ Free of torch, so that `packtrain plan` and a launcher on a login node can ask a
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import log2
 from typing import Any
 
 from packtrain.errors import UserError
@@ -59,7 +60,7 @@ def degrees(config: ParallelConfig, world: int) -> Degrees:
     if world % taken:
         raise UserError(
             f"parallel.replicate={config.replicate} × parallel.tensor={config.tensor} does not divide {world} "
-            f"process{'es' if world > 1 else ''}; possible replicate × shard × tensor: {_possible(world)}"
+            f"process{'es' if world > 1 else ''}; possible replicate × shard × tensor: {_possible(config, world)}"
         )
     return Degrees(config.replicate, world // taken, config.tensor)
 
@@ -83,8 +84,11 @@ def check_tensor(model: Any, tensor: int, sequence_length: int) -> None:
         )
 
 
-def _possible(world: int) -> str:
+def _possible(config: ParallelConfig, world: int) -> str:
+    """All, or of very many the nearest to what was asked."""
     divisors = [n for n in range(1, world + 1) if world % n == 0]
     found = [Degrees(r, world // (r * t), t) for t in divisors for r in divisors if world % (r * t) == 0]
+    if len(found) > 12:
+        found.sort(key=lambda d: abs(log2(d.tensor / config.tensor)) + abs(log2(d.replicate / config.replicate)))
     shown = ", ".join(str(one).replace(" ", "") for one in found[:12])
     return shown + (f", … ({len(found)} in all)" if len(found) > 12 else "")
