@@ -107,6 +107,10 @@ def test_the_bad_document_is_named_with_its_loss_and_printed_again(go, planted, 
     assert main(["spike", *where, f"step={STEP}", "format=json"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert told["why"] == "once more" and [one["samples"] for one in told["earlier"]] == [record["samples"]]
+    (outcome.run_dir.parent / "other").mkdir()
+    (outcome.run_dir.parent / "other" / "config.yaml").write_text("name: other\n")
+    assert main(["spike", where[0], "run=other", "step=3"]) == 2
+    assert "does not say what was trained on" in capsys.readouterr().err
     (outcome.run_dir / f"spikes/step-{STEP:08d}.json").write_text("{")
     assert main(["spike", *where, f"step={STEP}"]) == 2 and "delete it" in capsys.readouterr().err
 

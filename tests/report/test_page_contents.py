@@ -133,11 +133,13 @@ def test_a_spike_is_shown_and_a_broken_spike_file_is_a_sentence(tmp_path: Path) 
              "gradient_norms": {"layers.0": 3.5, "output": 1.0}, "sequences": [bad]}  # fmt: skip
     (folder / "spikes" / "step-00000030.json").write_text(json.dumps(spike))
     (folder / "spikes" / "step-00000040.json").write_text("{")
+    (folder / "spikes" / "step-00000041.json").write_text('{"step": 41, "sequences": 3}')
     html = page_of(folder)
     assert "1 loss spike<" in html and "step 30: the loss is no number; skip" in html
     assert cells(html, "gradient norms") == ["layers.0 3.5, output 1"] and cells(html, "samples") == ["960, 991"]
     assert cells(html, "1 234") == ["wiki", "nan", "the &lt;b&gt; planted document", "41, 42"]
     assert "step-00000040.json cannot be read" in html
+    assert "step-00000041.json: sequences is 3, not a list; delete the file" in html
 
 
 def write_events(path: Path, found: list[dict[str, float]]) -> None:

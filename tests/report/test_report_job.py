@@ -163,7 +163,18 @@ def test_a_foreign_folder_is_one_line(runs_dir: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("file", "content"),
-    [("summary.json", "{"), ("evaluation.json", "[1]"), ("config.yaml", "a: [b"), ("config.yaml", "just words")],
+    [
+        ("summary.json", "{"),
+        ("summary.json", '{"finished": true, "energy_kwh": "much"}'),
+        ("summary.json", '{"seconds": {"data": []}}'),
+        ("evaluation.json", "[1]"),
+        ("evaluation.json", '{"domains": {"a": 3}}'),
+        ("versions.json", '{"starts": 3}'),
+        ("ledger.json", '{"domains": 1}'),
+        ("config.yaml", "a: [b"),
+        ("config.yaml", "just words"),
+        ("config.yaml", "model: 7b"),
+    ],
 )
 def test_a_broken_file_of_a_run_is_one_line_that_names_it(runs_dir: Path, file: str, content: str) -> None:
     (runs_dir / "quickstart" / file).write_text(content)

@@ -70,6 +70,8 @@ def explain(folder: Path, job: SpikeJob) -> list[dict[str, Any]]:
     documents alone where there is none."""
     assert job.step is not None
     config = read_run(folder).config
+    if not {"data", "optim", "seed"} <= config.keys():
+        raise UserError(f"{folder}/config.yaml does not say what was trained on: is it a run of packtrain train?")
     data = settings.build(DataConfig, config["data"], "data")
     steps = plan_steps(dataclasses.replace(data, micro_batch=None))
     if not 1 <= job.step <= steps.total:

@@ -21,6 +21,7 @@ from packtrain.errors import UserError, did_you_mean
 from packtrain.model.config import ModelConfig, parameter_count
 from packtrain.report.event_files import breaks_off, event_files, read_scalars
 from packtrain.report.failures import read_failures
+from packtrain.report.shapes import check_shape
 from packtrain.settings import build
 
 VALIDATION_LOSS = re.compile(r"^val(?:idation)?/(?:loss/(?P<last>[^/]+)|(?P<middle>[^/]+)/loss)$")
@@ -118,7 +119,7 @@ def read_run(path: Path) -> RunData:
             f"{metrics[-1].get('tokens', 0):,.0f} tokens so far"
         )
     spikes, broken = _spikes(path)
-    starts = _mapping(path / "versions.json").get("starts", ())
+    starts = _mapping(path / "versions.json").get("starts") or ()
     return RunData(
         path=path,
         config=_mapping(path / "config.yaml"),
@@ -200,6 +201,7 @@ def _mapping(path: Path) -> dict[str, Any]:
         ) from None
     if not isinstance(found, dict):
         raise UserError(f"{path} holds no settings; is {path.parent} a run folder of packtrain?")
+    check_shape(found, path)
     return found
 
 

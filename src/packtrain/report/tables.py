@@ -56,7 +56,7 @@ def evaluation_table(evaluation: Mapping[str, Any]) -> str:
 def verdict(figures: Mapping[str, Any]) -> str:
     """Which of the baselines the model beats, in words; where xz is better it says so."""
     unigram, xz = figures.get("under_unigram_percent"), figures.get("under_xz_percent")
-    if unigram is None or xz is None:
+    if not isinstance(unigram, (int, float)) or not isinstance(xz, (int, float)):
         return DASH
     if unigram <= 0:
         return "worse than the unigram entropy" + ("" if xz > 0 else f"; xz is better by {-xz:.0f} %")
@@ -101,7 +101,8 @@ def spike_words(summary: Mapping[str, Any]) -> str:
     spikes = summary.get("spikes") or {}
     if not spikes.get("found") and not spikes.get("rewinds"):
         return ""
-    return f"{spikes['found']} found, {spikes['skipped']} updates skipped, {spikes['rewinds']} rewinds"
+    found, skipped, rewinds = (spikes.get(name) or 0 for name in ("found", "skipped", "rewinds"))
+    return f"{found} found, {skipped} updates skipped, {rewinds} rewinds"
 
 
 def mfu_words(summary: Mapping[str, Any]) -> str:
