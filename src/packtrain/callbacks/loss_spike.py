@@ -138,7 +138,7 @@ class LossSpike(Meter):
         before: bool,
     ) -> bool:  # fmt: skip
         """Whether the update is to be applied. Loss and norm are the same on every rank, and so is what follows."""
-        if begins_mixture(step, self._rewinds, self._data.boundaries):
+        if begins_mixture(step, self._data.boundaries):
             self.detector.forget()
         verdict = self.detector.judge(loss, norm)
         self.detector.add(loss, norm)

@@ -1,4 +1,4 @@
-"""checkpoints of a run → the one that a rewind goes back to; a step → whether its batch begins another mixture"""
+"""checkpoints of a run → the one that a rewind goes back to; a step → whether another mixture begins with it"""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from typing import Any
 from packtrain.callbacks.checkpointing import Checkpointing
 from packtrain.checkpoint.directory import committed
 from packtrain.training.changes import Boundary
-from packtrain.training.rewind import Rewind, batch_of
 from packtrain.training.strategy import MeshStrategy
 
 
@@ -17,10 +16,9 @@ def checkpointing_of(trainer: Any) -> Checkpointing | None:
     return next((callback for callback in trainer.callbacks if isinstance(callback, Checkpointing)), None)
 
 
-def begins_mixture(step: int, rewinds: Sequence[Rewind], boundaries: Sequence[Boundary]) -> bool:
-    """Whether between the batch of `step` (from 1) and the one before it the mixture changes, and the loss with it."""
-    before, own = batch_of(step - 2, rewinds), batch_of(step - 1, rewinds)
-    return any(b.weights is not None and before < b.step <= own for b in boundaries)
+def begins_mixture(step: int, boundaries: Sequence[Boundary]) -> bool:
+    """Whether `step` (from 1) is the first of another mixture, whose loss is another."""
+    return any(b.weights is not None and b.step == step - 1 for b in boundaries)
 
 
 def go_back_to(trainer: Any, run_dir: Path, step: int, every: int | None, rewind_steps: int) -> int | None:
