@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import importlib
+import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -126,9 +127,18 @@ def checked(command: str, cfg: DictConfig) -> tuple[Any, dict[str, Any]]:
     missing = sorted(OmegaConf.missing_keys(cfg))
     if missing:
         raise UserError(f"missing: {', '.join(missing)}; give {missing[0]}=…")
-    values: Any = OmegaConf.to_container(cfg, resolve=True)
+    values: Any = at_home(OmegaConf.to_container(cfg, resolve=True))
     module = importlib.import_module(f"packtrain.jobs.{command}")
     return settings.build(getattr(module, f"{command.title()}Job"), values), values
+
+
+def at_home(values: Any) -> Any:
+    """`~/x` in any value but a prompt: the shell expands it in words of its own alone, never after `output=`."""
+    if isinstance(values, dict):
+        return {key: value if key == "prompt" else at_home(value) for key, value in values.items()}
+    if isinstance(values, list):
+        return [at_home(value) for value in values]
+    return os.path.expanduser(values) if isinstance(values, str) and (values + "/").startswith("~/") else values
 
 
 def perform(command: str, cfg: DictConfig) -> int:

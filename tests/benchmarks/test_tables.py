@@ -5,13 +5,20 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from benchmarks import tables
+from benchmarks import paper, tables
 
 
 def test_every_table_of_the_page_is_the_one_that_its_results_draw() -> None:
     page = tables.PAGE.read_text()
     assert tables.BLOCK.search(page), "the page has tables"
     assert page == tables.redrawn(page), "python -m benchmarks.tables draws them again"
+
+
+def test_time_and_money_of_the_papers_data_follow_from_the_results() -> None:
+    assert paper.page() in (tables.ROOT / "docs" / "scale.md").read_text(), "python -m benchmarks.paper"
+    rates, terabytes = paper.measured(), paper.TERABYTES
+    core_hours = sum(size / rates[name] for name, size in terabytes.items()) / 3600e-6 + 4.749e6 / rates["pack"] / 3600
+    assert f"| 16 | {core_hours / 64 / 16:.2g} | ${core_hours / 64 * 3:.0f} |" in paper.page()
 
 
 def test_a_quick_run_is_not_among_the_results() -> None:

@@ -100,6 +100,13 @@ def test_the_mixture_of_a_run_and_of_a_pack_s_ledger_is_one_table() -> None:
     assert job("train", "data=llama", "data.weights.books=0").data.weights["books"] == 0
 
 
+def test_a_tilde_is_the_home_in_every_value_but_a_prompt(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/me")
+    assert cli_compose.at_home({"output": "~/x", "input": ["~", "a~/b", "~other"], "prompt": "~/bin"}) == {
+        "output": "/home/me/x", "input": ["/home/me", "a~/b", "~other"], "prompt": "~/bin",
+    }  # fmt: skip
+
+
 def test_an_override_of_the_recipe_wins() -> None:
     train = job("train", "model=7b", "data=llama", "optim.learning_rate=1e-3", "data.tokens=1e9")
     assert train.optim.learning_rate == 1e-3 and train.data.tokens == 10**9

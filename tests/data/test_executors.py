@@ -11,6 +11,7 @@ import pytest
 from packtrain.data.complete import Rules, complete
 from packtrain.data.executors import local, registry
 from packtrain.data.executors.local import LocalExecutor
+from packtrain.data.prepare import prepare
 from packtrain.errors import Failure, UserError
 from tests.data.toy_work import ToyWork
 
@@ -112,6 +113,16 @@ def test_an_engine_or_a_setting_that_is_not_there_is_one_line(monkeypatch: pytes
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(UserError, match=r"executor=slurm: there is no sbatch .* executor=local"):
         registry.choose({"engine": "slurm", "partition": "main"})
+
+
+def test_a_domain_that_is_made_as_a_whole_says_that_no_executor_takes_part(tmp_path: Path) -> None:
+    class Never:
+        def run(self, *_: object) -> dict[int, str]:
+            raise AssertionError
+
+    said: list[str] = []
+    prepare("unicode", None, tmp_path / "out", 0.1, say=said.append, executor=Never())  # pyright: ignore[reportArgumentType]
+    assert said[0].startswith("domain=unicode: made as a whole by this process; executor= is for domains")
 
 
 def test_a_partition_that_is_not_there_is_named_with_those_that_are(

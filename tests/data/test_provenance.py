@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from importlib.util import find_spec
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,10 @@ from litdata.streaming.item_loader import TokensLoader
 
 from packtrain.cli import main
 from packtrain.data import shards as shards_module
+from packtrain.data.complete import Executor
 from packtrain.data.documents import Document, DocumentWriter
 from packtrain.data.executors.local import LocalExecutor
+from packtrain.data.executors.registry import choose
 from packtrain.data.manifest import load_manifest, verify
 from packtrain.data.mixture import Mixture
 from packtrain.data.pack import pack
@@ -46,7 +49,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
                     writer.write(Document(name, text(i + 20 * part, 30), domain, f"{part}.raw", url, split=split))
     with pytest.MonkeyPatch.context() as patch:
         small(patch)
-        packed(base, base / "pack", 1)
+        packed(base, base / "pack", LocalExecutor(processes=0))
     return base
 
 
@@ -55,8 +58,7 @@ def small(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(shards_module, "CHUNK_BYTES", 1000)
 
 
-def packed(base: Path, output: Path, processes: int) -> dict[str, bytes]:
-    executor = LocalExecutor(processes=processes)
+def packed(base: Path, output: Path, executor: Executor) -> dict[str, bytes]:
     pack([base / "documents"], base / "tokenizer.model", output, 0.1, say=lambda _: None, executor=executor)
     return tree(output)
 
@@ -67,8 +69,16 @@ def tree(folder: Path) -> dict[str, bytes]:
 
 def test_two_processes_pack_the_same_bytes_as_one(base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("packtrain.data.pack.units_of", lambda files, sizes: units_of(files, sizes, 1))
-    one, two = packed(base, tmp_path / "one", 1), packed(base, tmp_path / "two", 2)
+    one, two = (packed(base, tmp_path / str(n), LocalExecutor(processes=n)) for n in (1, 2))
     assert one == two and len([name for name in one if name.endswith(".bin")]) == 12
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(find_spec("ray") is None, reason="pip install 'packtrain[ray]'")
+def test_ray_packs_the_same_bytes(base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("packtrain.data.pack.units_of", lambda files, sizes: units_of(files, sizes, 1))
+    ray = choose({"engine": "ray", "workers": 2, "memory_gb": 0.2})
+    assert packed(base, tmp_path / "ray", ray) == packed(base, tmp_path / "one", LocalExecutor(processes=1))
 
 
 def test_every_token_leads_to_its_document_and_litdata_reads_the_joined_shards(base: Path) -> None:

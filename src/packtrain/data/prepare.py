@@ -94,6 +94,8 @@ def prepare(
         raise UserError(f"input={source}: domain={maker.name} reads local files; fetch it first")
     if isinstance(maker, Generator):
         _check_generator(maker, options)
+        if not isinstance(executor, LocalExecutor | None):
+            say(f"domain={maker.name}: made as a whole by this process; executor= is for domains that read files")
     work = _generated(maker, source, held_out) if isinstance(maker, Generator) else None
     if isinstance(maker, Domain):
         source = maker.default() if source is None and maker.default is not None else source
