@@ -33,7 +33,11 @@ def only_maker(output: Path) -> Iterator[None]:
 
     Raises `UserError`, naming the process, where another one makes it.
     """
-    output.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError):
+        file = next(parent for parent in output.parents if parent.exists())
+        raise UserError(f"output={output}: {file} is a file, no folder; choose another output") from None
     lock = output.with_name(f".{output.name}{LOCK}")
     with _held(lock, f"output={output}: is being made by process {{}}; wait for it, or choose another output"):
         try:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -35,18 +37,31 @@ def test_a_unit_whose_process_dies_or_hangs_is_made_again_and_no_other(tmp_path:
     assert sorted(p.name for p in work.place.folder.iterdir()) == [f"00000{n}" for n in range(4)]
 
 
-@pytest.mark.parametrize(("deed", "reason"), [("dies", "its process was killed"), ("hangs", "no document for 0.5 s")])
+@pytest.mark.parametrize(("deed", "reason"), [("dies", "its process was killed"), ("hangs", "no document for 1 s")])
 def test_a_single_unit_has_a_process_of_its_own_too_and_its_end_is_named(
     tmp_path: Path, deed: str, reason: str
 ) -> None:
+    rules = Rules("stop", retries=0, timeout=1 if deed == "hangs" else 60)
     with pytest.raises(Failure, match=rf"toy 0: .*{reason}.*tried 1 times"):
-        made(ToyWork(tmp_path, ((0, deed),)), 1, 1, Rules("stop", retries=0, timeout=0.5))
+        made(ToyWork(tmp_path, ((0, deed),)), 1, 1, rules)
 
 
 def test_unasked_there_is_a_watched_process_for_each_core(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(local, "cores", lambda: 2)
     with pytest.raises(Failure, match="toy 1: its process was killed"):
         complete(ToyWork(tmp_path, ((1, "dies"),)), [1] * 2, "toys", LocalExecutor(), Rules("stop", retries=0))
+
+
+def test_a_script_without_a_guard_is_not_run_again_by_its_workers(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    (tmp_path / "a.txt").write_text("A text of its own.\n")
+    script.write_text(
+        "from pathlib import Path\nfrom packtrain.data.prepare import prepare\nprint('begun')\n"
+        f"prepare('text', Path({str(tmp_path / 'a.txt')!r}), Path({str(tmp_path / 'out')!r}), 0.1)\n"
+    )
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("begun") == 1 and "1 of 1 documents kept" in done.stdout
 
 
 def test_with_processes_0_the_work_is_done_by_the_command_itself(tmp_path: Path) -> None:

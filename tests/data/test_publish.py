@@ -36,6 +36,13 @@ def test_a_file_is_not_replaced_by_a_folder(tmp_path: Path) -> None:
     assert (tmp_path / "diary").read_text() == "mine"
 
 
+def test_an_output_below_a_file_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "diary").write_text("A llama.\n" * 50)
+    for below in ("x", "x/y"):
+        with pytest.raises(UserError, match="diary is a file, no folder; choose another output"):
+            prepare("text", tmp_path / "diary", tmp_path / "diary" / below, 0.1)
+
+
 def test_a_mark_that_a_crash_left_unreadable_is_other_work(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("A llama.\n" * 50)
     (tmp_path / ".out.work").mkdir()

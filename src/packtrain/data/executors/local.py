@@ -10,12 +10,14 @@ import contextlib
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from multiprocessing.connection import wait as wait_for
+from types import ModuleType
 from typing import Any, Literal
 
 from tqdm import tqdm
@@ -96,7 +98,8 @@ class _Worker:
         self.documents = context.Value("q", 0, lock=False)  # one writes, and a lock would outlive a killed holder
         self.pipe, theirs = context.Pipe()
         self.process = context.Process(target=_serve, args=(theirs, self.documents, work), daemon=True)
-        self.process.start()
+        with _no_main():
+            self.process.start()
         theirs.close()
         self.unit: int | None = None
         self.seen, self.since = 0, time.monotonic()
@@ -175,6 +178,16 @@ class _Pool:
             self.left.clear()  # `complete` raises it
         if self.left:
             worker.begin(self.left.pop())
+
+
+@contextlib.contextmanager
+def _no_main() -> Iterator[None]:
+    """A worker would import the program that began it, and a script without `if __name__ == "__main__"` run again."""
+    main, sys.modules["__main__"] = sys.modules["__main__"], ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
 
 
 def _serve(pipe: Connection, documents: Any, work: Work) -> None:
