@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 import os
 import shutil
 import signal
@@ -14,6 +15,7 @@ import torch
 from lightning.pytorch import Callback
 from safetensors import SafetensorError
 
+from packtrain.data.manifest import load_manifest
 from packtrain.training.events import read_events
 
 
@@ -36,6 +38,13 @@ def test_a_run_leaves_what_the_contract_says_and_learns(train) -> None:
     assert summary["finished"] and summary["step"] == 20 and summary["tokens"] == 5120
     assert summary["energy_source"] in ("measured", "rated", "guessed")
     assert summary["mfu_convention"] == "6N+attention" and 0 < summary["mfu"] < 1
+
+
+def test_bits_a_byte_are_the_bits_of_a_token_times_the_tokens_of_a_byte(train, pack: Path) -> None:
+    last = rows(train("+data.weights.a=1").run_dir)[-1]
+    held_out = load_manifest(pack).domain("a").held_out
+    bits = float(last["val/loss/a"]) / math.log(2) * held_out.tokens / held_out.bytes
+    assert float(last["val/bits_per_byte"]) == pytest.approx(bits) and held_out.tokens != held_out.bytes
 
 
 def test_validation_is_rare_in_a_run_too_short_for_it(train) -> None:
