@@ -40,7 +40,7 @@ def run(job: EvaluateJob, answerer: Callable[[Ready], Answerer] | None = None) -
 def _run(job: EvaluateJob, world: World, answerer: Callable[[Ready], Answerer] | None) -> None:
     specs = specs_of(job)
     ready = world.agree(lambda: open_model(job.checkpoint, job.precision, job.device, job.tokenizer, say))
-    made = made_from(job, ready)
+    made = world.agree(lambda: made_from(job, ready))
     output = Path(job.output) if job.output else default_output(job.checkpoint)
     before = world.agree(lambda: earlier(output, made, job.overwrite))
     data_dir = Path(job.data_dir) if job.data_dir else None
@@ -106,6 +106,11 @@ def judges(job: EvaluateJob) -> Callable[[str], Judge]:
 
 
 def length(job: EvaluateJob, ready: Ready) -> int:
+    """The context of this evaluation. Raises `UserError` for one that the model was not made for."""
+    if job.sequence_length and job.sequence_length > ready.longest:
+        raise UserError(
+            f"sequence_length={job.sequence_length} is longer than the model's max_sequence_length={ready.longest}"
+        )
     return job.sequence_length or ready.length
 
 

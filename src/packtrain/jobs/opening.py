@@ -25,11 +25,13 @@ from packtrain.tokenizer.tokenizer import Tokenizer
 
 @dataclass(frozen=True)
 class Ready:
-    """A model found and checked, not yet read. length: the context it was trained with. sha256: of its weights."""
+    """A model found and checked, not yet read. length: the context it was trained with. longest: what its positions are
+    made for. sha256: of its weights."""
 
     decoder: Callable[[], Decoder]
     tokenizer: Tokenizer
     length: int
+    longest: int
     sha256: str
 
 
@@ -49,8 +51,8 @@ def open_model(
     def decoder() -> Decoder:
         return read_decoder(path, meta, chosen, str(where))
 
-    length = trained_length(path) or meta["model"]["max_sequence_length"]
-    return Ready(decoder, codec, length, weights_digest(meta))
+    longest = meta["model"]["max_sequence_length"]
+    return Ready(decoder, codec, trained_length(path) or longest, longest, weights_digest(meta))
 
 
 def read_decoder(checkpoint: Path, meta: Mapping[str, Any], precision: Precision, device: str) -> Decoder:
@@ -71,7 +73,8 @@ def _quantised(folder: Path, precision: Precision | None, device: str, tokenizer
     if codec.fingerprint != values.get("tokenizer_fingerprint"):
         raise UserError(f"tokenizer {codec.path} is not the one of {folder}; leave tokenizer= out")
     digest = hashlib.sha256((folder / DESCRIPTION).read_bytes()).hexdigest()
-    return Ready(lambda: decoder, codec, values.get("context") or decoder.config.max_sequence_length, digest)
+    longest = decoder.config.max_sequence_length
+    return Ready(lambda: decoder, codec, values.get("context") or longest, longest, digest)
 
 
 def trained_length(checkpoint: Path) -> int | None:

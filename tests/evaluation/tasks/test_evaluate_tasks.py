@@ -142,6 +142,10 @@ def test_a_users_file_and_overrides_of_a_task_reach_it(made: Path, tmp_path: Pat
         (["task_file=[nowhere.yaml]"], "task_file=nowhere.yaml: No such file"),
         (["tasks=arc_easy", "tasks.arc_easy.metric=acc_norm"], "metric=acc_norm: scoring 'choice' gives acc, acc_char"),
         (["tasks=arc_easy", "tasks.arc_easy.metric=acc_answer"], "acc_answer needs options.unconditional"),
+        (
+            ["tasks=openbookqa", "sequence_length=65"],
+            "sequence_length=65 is longer than the model's max_sequence_length=64",
+        ),
         (["tasks=openbookqa", "limit=0"], "limit=0: expected at least 1"),
         (["tasks=openbookqa", "output=/dev/null/x/out.json"], "/dev/null is no folder that you may write to"),
         (["tasks=[]"], "data_dir, limit and allow_code_execution are for tasks: say which, with tasks=[NAME]"),

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
+import yaml
 
 from packtrain.errors import UserError
 from packtrain.evaluation.tasks.requests import Item, Likelihood
@@ -52,7 +53,8 @@ def test_the_gold_choice_scores_100_by_every_way_and_the_longest_does_not(name: 
     assert len(task.items) == COUNTS[name], "as many as the set's authors published"
     found = ask(task, prefer_gold(task)).figures
     assert found[task.spec.metric].n == COUNTS[name]
-    asked = Counter((r.context, r.continuation) for item in task.items for r in item.requests)
+    requests = [r for item in task.items for r in item.requests if isinstance(r, Likelihood)]
+    asked = Counter((r.context, r.continuation) for r in requests)
     # A question that stands twice in the set with other choices: its wrong one may be the other's right one.
     twice = sum(asked[pair] > 1 for pair in gold_pairs(task.items))
     assert all(figure.value is not None and 1 - figure.value <= twice / COUNTS[name] for figure in found.values())
@@ -204,3 +206,50 @@ def test_truthfulqa_prefers_true_answers() -> None:
     assert found["mc1"].value == pytest.approx(1 - both / 817) and (found["mc2"].value or 0) > 0.999
     even = ask(task, Oracle(likes=lambda request: -1000.0)).figures
     assert even["mc1"].value == 0.0 and 0.3 < (even["mc2"].value or 0) < 0.7
+
+
+def shown_by(name: str, *figures: str) -> dict[str, list[float]]:
+    """model → the paper's values of `figures`, as the task's file has them."""
+    paper = load([name])[name].paper
+    return {model: [paper[figure][model] for figure in figures] for model in ("7B", "13B", "33B", "65B")}
+
+
+@real
+def test_the_papers_figures_in_the_task_files_are_those_of_its_tables() -> None:
+    path = EVAL.parents[1] / "paper_tables.yaml"
+    if not path.is_file():
+        pytest.skip(f"no {path}")
+    tables = yaml.safe_load(path.read_text())
+    by_shots = ("exact_match", "exact_match@1", "exact_match@5", "exact_match@64")
+    groups = ("humanities", "stem", "social_sciences", "other", "acc")
+    expected = {
+        "nq_em_0_1_5_64": shown_by("nq_open", *by_shots),
+        "triviaqa_em_0_1_5_64": shown_by("triviaqa", *by_shots),
+        "mmlu_5shot_hum_stem_soc_other_avg": shown_by("mmlu", *(f"{group}@5" for group in groups)),
+        "realtoxicity_basic_respectful": shown_by("realtoxicityprompts", "basic", "respectful"),
+        "common_sense_0shot": beside(*(shown_by(n, load([n])[n].metric) for n in load(["common_sense"]))),
+        "race_middle_high": beside(*(shown_by(f"race_{level}", "acc_char") for level in ("middle", "high"))),
+        "math_maj256_gsm8k_maj100": beside(
+            shown_by("math", "exact_match"), shown_by("math_majority", "maj1@k"),
+            shown_by("gsm8k", "exact_match@8"), shown_by("gsm8k_majority", "maj1@k@8"),
+        ),
+        "humaneval_1_100_mbpp_1_80": beside(
+            shown_by("humaneval", "pass@1"), shown_by("humaneval_100", "pass@100"),
+            shown_by("mbpp", "pass@1@3"), shown_by("mbpp_80", "pass@80@3"),
+        ),
+    }  # fmt: skip
+    for table, values in expected.items():
+        assert values == {model: tables[table][model] for model in values}, table
+    winogender = load(["winogender"])["winogender"].paper
+    assert {figure: list(values.values()) for figure, values in winogender.items()} == tables["winogender"]
+    crows = {
+        bias.replace("-", "_"): values["65B"] for bias, values in load(["crows_pairs"])["crows_pairs"].paper.items()
+    }
+    assert crows.pop("stereotype") == tables["crows_pairs_65B"].pop("average")
+    assert crows == tables["crows_pairs_65B"]
+    truth = shown_by("truthfulqa_generation", "truthful", "truthful_informative")
+    assert {m: [v / 100 for v in values] for m, values in truth.items()} == tables["truthfulqa_true_trueinf"]
+
+
+def beside(*parts: dict[str, list[float]]) -> dict[str, list[float]]:
+    return {model: [value for part in parts for value in part[model]] for model in parts[0]}

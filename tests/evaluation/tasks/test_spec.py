@@ -86,6 +86,8 @@ def test_a_users_own_task_is_one_yaml_file(own: Callable[..., Prepared]) -> None
         ("", {}, "holds no row"),
         ([ROW, {"question": "?"}], {}, r"rows\.jsonl:2 has no 'choices'|'choices'"),
         ([{**ROW, "gold": 2}], {}, r"rows\.jsonl:1: gold=2 is none of the 2 choices"),
+        ([ROW, {**ROW, "question": None}], {}, r"rows\.jsonl:2 has no 'question', which a template names"),
+        (json.dumps(ROW).replace("two", "two \\ud800"), {}, r"rows\.jsonl:1: half a character \(U\+D800\)"),
         ([{**ROW, "choices": ["one"]}], {}, "'choices' is no list of two or more"),
         ([ROW, ROW], {"shots": [5]}, r"shots=5, but there are 1 examples.*tasks\.mine\.shots=\[1\]"),
         ([ROW], {"prompt": "{passage}"}, r"rows\.jsonl:1 has no 'passage', which a template names"),
@@ -151,6 +153,7 @@ def test_a_spec_needs_an_answer_for_examples() -> None:
         ({"choices": ["a", "b"], "gold": 0.9}, "gold=0.9 is none of the 2 choices"),
         ({"choices": ["a", None], "gold": 0}, "choice 1 (from 0) is empty"),
         ({"choices": [" ", "b"], "gold": 1}, "choice 0 (from 0) is empty"),
+        ({"choices": ["a", ["b"]], "gold": 0}, "choice 1 (from 0) is no text"),
     ],
 )
 def test_a_row_that_would_be_scored_wrongly_is_malformed(row: dict[str, Any], words: str) -> None:

@@ -169,6 +169,9 @@ def canonical(raw: Mapping[str, Any], source: Source, place: str) -> Row:
         empty = [number for number, choice in enumerate(row["choices"]) if choice is None or not str(choice).strip()]
         if empty:  # of no tokens, so likelier than any other
             raise UserError(f"{place}: choice {empty[0]} (from 0) is empty; mend or remove the row")
+        nested = [number for number, choice in enumerate(row["choices"]) if isinstance(choice, (list, dict))]
+        if nested:
+            raise UserError(f"{place}: choice {nested[0]} (from 0) is no text; mend or remove the row")
         row["gold"] = gold_of(row["gold"], row.get("labels"), len(row["choices"]), place)
     return row
 

@@ -9,6 +9,7 @@ import csv
 import gzip
 import io
 import json
+import re
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +19,7 @@ from packtrain.errors import UserError
 
 Raw = dict[str, Any]
 LONGEST_FIELD = 10_000_000
+HALF = re.compile(r"\\u(d[89a-f][0-9a-f]{2})", re.I)  # how JSON writes one of a pair of surrogates
 
 
 def read(path: Path, columns: tuple[str, ...] = ()) -> Iterator[tuple[str, Raw | UserError]]:
@@ -60,6 +62,11 @@ def _row(path: Path, number: int, line: str) -> Raw | UserError:
         return UserError(f"{path}:{number}: no JSON ({error}); mend or remove the line")
     if not isinstance(row, dict):
         return UserError(f"{path}:{number}: expected an object {{…}}, found {type(row).__name__}; mend the line")
+    if half := HALF.search(line):  # no text can hold it, and no tokenizer take it
+        try:
+            json.dumps(row, ensure_ascii=False).encode()
+        except UnicodeEncodeError:
+            return UserError(f"{path}:{number}: half a character (U+{half[1].upper()}); mend or remove the line")
     return row
 
 

@@ -79,6 +79,8 @@ def fill(template: str, row: Mapping[str, Any]) -> str:
 def shown(path: str, filters: tuple[str, ...], row: Mapping[str, Any]) -> str:
     """The value at `path` as text, through its filters; a list is a line for each."""
     value = look(path, row)
+    if value is None:  # else the prompt would say "None"
+        raise Absent(path)
     text = "\n".join(map(str, value)) if isinstance(value, list) else str(value)
     for name in filters:
         text = FILTERS[name](text)
