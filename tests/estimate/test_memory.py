@@ -12,6 +12,8 @@ from packtrain.model.config import ModelConfig
 from packtrain.model.engine import Engine
 from packtrain.model.initialisation import initialise
 from packtrain.model.llama import Llama
+from packtrain.model.lora import add_adapters
+from packtrain.model.lora_config import LoraConfig, adapter_parameters
 from packtrain.training.optimiser import build_optimiser, clip_gradients
 from packtrain.training.schedule import OptimConfig
 from tests.estimate.counted import CountedBytes
@@ -27,11 +29,13 @@ LLAMA_7B = ModelConfig(dim=4096, n_layers=32, n_heads=32, vocab_size=32_000, nam
 LLAMA_65B = ModelConfig(dim=8192, n_layers=80, n_heads=64, vocab_size=32_000, name="65b")
 
 
-def counted_peak(config: ModelConfig, batch: Batch, recompute: str, precision: str) -> int:
-    """Bytes of the second step: the first one makes the optimiser's moments."""
+def counted_peak(config: ModelConfig, batch: Batch, recompute: str, precision: str, rank: int = 0) -> int:
+    """Bytes of the second step: the first one makes the optimiser's moments. `rank` of LoRA's adapters, 0 for none."""
     torch.set_num_threads(1)
     model = Llama(config, DTYPES[precision], Engine(attention="sdpa", recompute=recompute))  # pyright: ignore
     initialise(model, 0)
+    if rank:
+        add_adapters(model, LoraConfig(rank=rank), 0)
     optim = OptimConfig(learning_rate=1e-4, warmup_steps=0)
     optimiser = build_optimiser(model, optim)
     with CountedBytes(list(model.parameters())) as counter:
@@ -56,6 +60,17 @@ def test_the_predicted_peak_is_within_5_percent_of_the_counted_one(size: str, re
         real = counted_peak(config, batch, recompute, precision)
         ours = training_memory(config, Split(1, 1, 1), batch, recompute, precision, "cpu")
         assert ours.total == pytest.approx(real, rel=0.05), f"accumulation {accumulation}, peak at {ours.peak}"
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("size", list(SIZES))
+def test_the_predicted_peak_of_lora_is_within_5_percent_of_the_counted_one(size: str, precision: str) -> None:
+    config, micro, length = SIZES[size]
+    batch = Batch(length, micro, 1)
+    real = counted_peak(config, batch, "manual", precision, rank=4)
+    adapters = adapter_parameters(config, LoraConfig(rank=4))
+    ours = training_memory(config, Split(1, 1, 1), batch, "manual", precision, "cpu", adapters)
+    assert ours.total == pytest.approx(real, rel=0.05), f"peak at {ours.peak}"
 
 
 def test_the_counter_sees_what_is_alive_and_what_was_freed() -> None:

@@ -24,7 +24,7 @@ ADDED = (
 
 
 def plan(capsys: pytest.CaptureFixture[str], *overrides: str) -> dict[str, Any]:
-    assert cli.main(["plan", "format=json", *overrides]) == 0, capsys.readouterr().err
+    assert cli.main(["plan", *overrides, "format=json"]) == 0, capsys.readouterr().err
     return json.loads(capsys.readouterr().out)
 
 
@@ -95,6 +95,22 @@ def test_tensor_parallel_and_replicas_move_what_they_should(capsys: pytest.Captu
     assert split["tokens_per_second_per_gpu"] < plain["tokens_per_second_per_gpu"]
 
 
+def test_a_7b_s_fine_tuning_fits_one_gpu_with_lora_and_not_without(capsys: pytest.CaptureFixture[str]) -> None:
+    found = plan(capsys, "finetune", "model=7b", "cluster.gpu=h100", "lora_rank=16")
+    ways = found["ways"]
+    assert list(ways) == ["full", "lora.rank=8", "lora.rank=16", "lora.rank=64"]
+    assert [way["fits"] for way in ways.values()] == [False, True, True, True]
+    # 32 layers × 8 × (four attention matrices of 2 · 4096 and three of the feed-forward of 4096 + 11008)
+    assert ways["lora.rank=8"]["trained_parameters"] == 32 * 8 * (4 * 2 * 4096 + 3 * (4096 + 11008))
+    assert ways["lora.rank=8"]["weights_gib"] == pytest.approx(4 * (6_738_415_616 + 19_988_480) / 2**30)
+    assert ways["full"]["optimizer_gib"] == pytest.approx(8 * 6_738_415_616 / 2**30)
+    assert cli.main(["plan", "finetune", "model=7b"]) == 0
+    said = capsys.readouterr().out
+    assert "unknown GPU" in said and "not known whether it fits" in said and "planned, not measured" in said
+    assert cli.main(["plan", "lora_rank=8"]) == 2
+    assert "lora_rank=8: this action takes none" in capsys.readouterr().err
+
+
 def test_an_extrapolated_generation_says_so(capsys: pytest.CaptureFixture[str]) -> None:
     assert "no published run of blackwell" in plan(capsys, "cluster.gpu=b200")["assumption"]
 
@@ -162,8 +178,8 @@ def test_a_plan_answers_within_a_second_and_a_half_without_torch() -> None:
         ("run=mine", "run=mine: this action takes none; it goes with packtrain plan calibrate or "),
         ("output=law.json", "it goes with packtrain plan fit"),
         ("picture=x.png", "give inference_tokens=… too"),
-        ("action=predict", "known: calibrate, carbon, fit, plan, published"),
-        ("action=fit", "packtrain plan fit needs run=NAME or runs=[A,B,…]"),
+        ("action=predict", "known: calibrate, carbon, finetune, fit, plan, published"),
+        ("action=fit", "packtrain plan fit needs runs=[A,B,…]"),
     ],
 )
 def test_a_mistake_is_one_line_with_the_remedy(override: str, message: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import time
 from typing import Any
 
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
 
-from packtrain.checkpoint.directory import checkpoint_path, retain
+from packtrain.callbacks.meter import RunLog
+from packtrain.checkpoint.directory import checkpoint_path, choose, retain
 from packtrain.errors import UserError
 from packtrain.training.strategy import MeshStrategy
 
@@ -20,6 +22,10 @@ class Checkpointing(Checkpoint):
     is written and flushed before the step's checkpoint is committed.
 
     On several processes training waits only until its state is copied (`asynchronous`); the last save is waited for.
+
+    choose: the column of the run's rows by which a checkpoint is chosen, e.g. val/loss (lower is better), or tasks: the
+    mean of the downstream tasks' figures (higher is better). The best so far is saved when it is measured and kept,
+    and is the one that other commands take of the run.
     """
 
     def __init__(
@@ -29,6 +35,7 @@ class Checkpointing(Checkpoint):
         keep_last: int = 2,
         keep_every: int | None = None,
         asynchronous: bool = True,
+        choose: str | None = None,
     ) -> None:
         if keep_last < 1 or (keep_every is not None and keep_every < 1):
             raise UserError(
@@ -36,6 +43,7 @@ class Checkpointing(Checkpoint):
             )
         self.run_dir, self.interval_tokens = run_dir, interval_tokens
         self.keep_last, self.keep_every, self.asynchronous = keep_last, keep_every, asynchronous
+        self.choose, self.best = choose, {}
         self.saved_step = -1
         self.reach: int | None = None  # steps that a rewind may go back: what it needs is kept
 
@@ -48,8 +56,35 @@ class Checkpointing(Checkpoint):
         module: Any = pl_module
         step = trainer.global_step
         every = module.steps.every(self.interval_tokens, 50)
+        if self.choose and (figure := self._measured(trainer, step, module)) is not None and self._is_best(figure):
+            self.best = {"step": step, "value": figure}
+            self.save(trainer, module, step, every)
+            if isinstance(trainer.strategy, MeshStrategy):
+                trainer.strategy.wait()  # it is named below: it must be there
+            if module.parallel.world.first:
+                choose(self.run_dir, step, self.choose, figure)
         if step % every == 0 or step == module.steps.total or trainer.should_stop:
             self.save(trainer, module, step, every)
+
+    def _measured(self, trainer: Trainer, step: int, module: Any) -> float | None:
+        """The figure to choose by, where the row of this very step has it."""
+        log = next((c for c in trainer.callbacks if isinstance(c, RunLog)), None)  # pyright: ignore
+        if log is None or log.row.get("tokens") != step * module.steps.batch_tokens:
+            return None
+        if self.choose != "tasks":
+            return log.row.get(self.choose or "")
+        figures = [value for name, value in log.row.items() if name.startswith("tasks/")]
+        return sum(figures) / len(figures) if figures else None
+
+    def _is_best(self, figure: float) -> bool:
+        before = self.best.get("value", -math.inf if self.choose == "tasks" else math.inf)
+        return figure > before if self.choose == "tasks" else figure < before
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"best": self.best} if self.best else {}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.best = state_dict.get("best", {})
 
     def save(self, trainer: Trainer, module: Any, step: int, every: int) -> None:
         if step == self.saved_step:
@@ -60,7 +95,13 @@ class Checkpointing(Checkpoint):
 
         def keep() -> None:
             since = None if self.reach is None else (step - self.reach) // every * every
-            retain(self.run_dir, self.keep_last, every * self.keep_every if self.keep_every else None, since)
+            retain(
+                self.run_dir,
+                self.keep_last,
+                every * self.keep_every if self.keep_every else None,
+                since,
+                self.best.get("step"),
+            )
 
         if isinstance(strategy, MeshStrategy):
             strategy.on_commit(keep)  # on rank 0, when the save is committed in the background

@@ -8,12 +8,11 @@ from collections.abc import Iterator
 from typing import Any
 
 from lightning.pytorch import Trainer
-from torch import Tensor
 
 from packtrain.callbacks.meter import Meter
-from packtrain.data.shards import held_out_documents
 from packtrain.errors import UserError
-from packtrain.evaluation.held_out import batches, score
+from packtrain.evaluation.domain import held_out_batches, scored_tokens
+from packtrain.evaluation.held_out import Batch, score
 
 
 class DomainLoss(Meter):
@@ -74,15 +73,15 @@ class DomainLoss(Meter):
     def _bits(self, data: Any, domain: str) -> float:
         """Bits a byte: the loss times the tokens a byte of the domain's whole held-out text; compares tokenizers."""
         split = data.manifest.domain(domain).held_out
-        return self.latest[domain]["loss"] / math.log(2) * split.tokens / max(1, split.bytes)
+        return self.latest[domain]["loss"] / math.log(2) * scored_tokens(data.manifest, domain) / max(1, split.bytes)
 
     def _domains(self, data: Any) -> list[str]:
         drawn = list(data.mixture.domains)
         return drawn + [name for name in data.manifest.domains if name not in drawn] if self.every_domain else drawn
 
-    def _batches(self, data: Any, domain: str) -> Iterator[tuple[Tensor, Tensor]]:
-        documents = held_out_documents(data.shards, domain)
-        return batches(documents, data.config.sequence_length, self.batch_size, self.limit_tokens)
+    def _batches(self, data: Any, domain: str) -> Iterator[Batch]:
+        length = data.config.sequence_length
+        return held_out_batches(data.shards, data.manifest, domain, length, self.batch_size, self.limit_tokens)
 
     def summarise(self, module: Any) -> dict[str, Any]:
         return {"validation": self.latest}

@@ -56,7 +56,7 @@ class Throughput(Meter):
         self._size = world.size
         self.peak = self._find_peak(module)  # again: a resumed run may have moved
         if self.peak is None and not module.quiet:
-            print(f"peak FLOP/s of {module.device} in this precision is not known: MFU is not logged", flush=True)
+            print(f"{self._why_no_mfu(module)}: MFU is not logged", flush=True)
         totals = world.share(read_totals(module.run_dir) if module.run_dir else {})
         self.first_start = totals.get("first_start") or time.time() - self.wall_before
         self.wall_before = max(self.wall_before, totals.get("wall_seconds", 0.0))
@@ -103,8 +103,16 @@ class Throughput(Meter):
         return {f"throughput/{name}": value for name, value in row.items()}
 
     def _find_peak(self, module: Any) -> Peak | None:
-        """None for products in eight bits, too: their peak is another than bf16's, and not all are in eight."""
-        return None if module.model.engine.fp8 else find_peak(module.device, module.model.compute_dtype)
+        """None for products in eight bits, too: their peak is another than bf16's, and not all are in eight. And where
+        weights are frozen: their gradients, a third of 6N, are not computed."""
+        frozen = any(not parameter.requires_grad for parameter in module.model.parameters())
+        return None if module.model.engine.fp8 or frozen else find_peak(module.device, module.model.compute_dtype)
+
+    @staticmethod
+    def _why_no_mfu(module: Any) -> str:
+        if not all(parameter.requires_grad for parameter in module.model.parameters()):
+            return "frozen weights have no gradients, so a token costs less than 6N FLOPs"
+        return f"peak FLOP/s of {module.device} in this precision is not known"
 
     def _utilisation(self, tokens: float, seconds: float, module: Any) -> dict[str, float | None]:
         if self.peak is None or not seconds:

@@ -28,6 +28,7 @@ READABLE = (1, 2)
 MARKER = "checkpoint.json"
 OWN_SUM = "sha256_of_the_rest"  # of the marker itself; those of before have none
 FOLDER = "checkpoints"
+CHOSEN = "chosen.json"  # in a run's folder: the checkpoint that was the best on held-out text or tasks
 
 
 def checkpoint_path(run_dir: Path | str, step: int) -> Path:
@@ -133,7 +134,8 @@ def newest_intact(run_dir: Path | str, say: Callable[[str], None] = print) -> Pa
 
 
 def resolve(path: Path | str, say: Callable[[str], None] = print) -> Path:
-    """A checkpoint from what a user names: a run folder (its newest intact checkpoint) or one checkpoint.
+    """A checkpoint from what a user names: a run folder (the checkpoint it chose, or else its newest intact one) or one
+    checkpoint.
 
     Raises `UserError` where there is none, `Failure` where the one named is damaged.
     """
@@ -147,19 +149,43 @@ def resolve(path: Path | str, say: Callable[[str], None] = print) -> Path:
                 f"checkpoint {path} is damaged ({problem}); name the run folder to take the newest intact one"
             )
         return path
-    found = newest_intact(path, say)
+    found = chosen(path, say) or newest_intact(path, say)
     if found is None:
         raise UserError(f"{path} holds no intact checkpoint; train first: packtrain train name={path.name}")
     return found
 
 
-def retain(run_dir: Path | str, keep_last: int, keep_every_steps: int | None, since: int | None = None) -> list[Path]:
-    """Delete all but the newest `keep_last`, those at multiples of `keep_every_steps`, and those of step `since` and
-    later; returns what was deleted."""
+def choose(run_dir: Path | str, step: int, metric: str, value: float) -> None:
+    """Writes which checkpoint `resolve` takes of this run, by rename."""
+    temporary = Path(run_dir) / (CHOSEN + ".tmp")
+    temporary.write_text(json.dumps({"step": step, "metric": metric, "value": value}) + "\n")
+    temporary.replace(Path(run_dir) / CHOSEN)
+
+
+def chosen(run_dir: Path | str, say: Callable[[str], None] = print) -> Path | None:
+    """The intact checkpoint that the run chose, said in a line; None where it chose none."""
+    try:
+        found = json.loads((Path(run_dir) / CHOSEN).read_text())
+        path = checkpoint_path(run_dir, int(found["step"]))
+        why = f"{found['metric']} {found['value']:.4f}"
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    if (problem := damage(path)) is not None:
+        say(f"{path}, the checkpoint that was chosen, is damaged ({problem})")
+        return None
+    say(f"{run_dir}: the checkpoint of step {found['step']}, chosen by its {why}")
+    return path
+
+
+def retain(
+    run_dir: Path | str, keep_last: int, keep_every_steps: int | None, since: int | None = None, best: int | None = None
+) -> list[Path]:
+    """Delete all but the newest `keep_last`, those at multiples of `keep_every_steps`, those of step `since` and later,
+    and that of step `best`; returns what was deleted."""
     doomed = []
     for path in committed(run_dir)[: -keep_last if keep_last > 0 else None]:
         step = int(path.name.removeprefix("step-"))
-        if (keep_every_steps and step % keep_every_steps == 0) or (since is not None and step >= since):
+        if (keep_every_steps and step % keep_every_steps == 0) or (since is not None and step >= since) or step == best:
             continue
         # The marker goes first: a deletion cut short must not leave something that looks like a checkpoint.
         (path / MARKER).unlink(missing_ok=True)

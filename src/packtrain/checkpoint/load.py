@@ -45,8 +45,9 @@ def reason(error: Exception) -> str:
 
 
 def read_weights(path: Path, device: str | torch.device = "cpu") -> dict[str, Tensor]:
-    """The whole fp32 weights under Meta's names, whichever kind of checkpoint `path` is."""
-    if read_meta(path)["kind"] == "whole":
+    """The whole fp32 weights under Meta's names, whichever kind of checkpoint `path` is; adapters are merged."""
+    meta = read_meta(path)
+    if meta["kind"] == "whole" and "lora" not in meta:
         return load_file(path / WEIGHTS, device=str(device))
     return {name: tensor.to(device) for name, tensor in open_weights(path).items()}
 

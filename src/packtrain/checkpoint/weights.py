@@ -2,6 +2,7 @@
 
 whole     model.safetensors                        name → tensor
 sharded   shard-*-model-00001-*.safetensors        name → rectangles of all ranks → tensor
+LoRA      model.safetensors: A, B                  name → tensor of the run's base/ + s·B A
 """
 
 from __future__ import annotations
@@ -19,8 +20,10 @@ from torch import Tensor
 from packtrain.checkpoint.directory import read_meta
 from packtrain.checkpoint.sharded import MODEL, WEIGHT_SHARDS
 from packtrain.errors import Failure
+from packtrain.model.lora import A, B, merged
 
 WEIGHTS = "model.safetensors"
+BASE = "base"  # of a LoRA run, beside its checkpoints: a checkpoint itself
 
 
 class StoredWeights(Mapping[str, Tensor]):
@@ -64,9 +67,46 @@ class StoredWeights(Mapping[str, Tensor]):
         return len(self.shapes)
 
 
-def open_weights(checkpoint: Path) -> StoredWeights:
-    """The weights of a checkpoint directory (see `directory.resolve`), from whatever mesh."""
-    if read_meta(checkpoint)["kind"] == "whole":
+class MergedWeights(Mapping[str, Tensor]):
+    """`base` with the adapters of a LoRA checkpoint added to it, each tensor when it is asked for."""
+
+    def __init__(self, base: Weights, adapters: StoredWeights, scale: float) -> None:
+        self.base, self.adapters, self.scale = base, adapters, scale
+        self.shapes = base.shapes
+
+    def __getitem__(self, name: str) -> Tensor:
+        part = name.removesuffix("weight")
+        if part + A not in self.adapters:
+            return self.base[name]
+        return merged(self.base[name], self.adapters[part + A], self.adapters[part + B], self.scale)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.shapes)
+
+    def __len__(self) -> int:
+        return len(self.shapes)
+
+
+Weights = StoredWeights | MergedWeights
+
+
+def base_of(checkpoint: Path) -> Path:
+    """Where the frozen weights of a LoRA checkpoint are: in its run's folder."""
+    return checkpoint.parent.parent / BASE
+
+
+def open_weights(checkpoint: Path) -> Weights:
+    """The weights of a checkpoint directory (see `directory.resolve`), from whatever mesh, adapters merged."""
+    meta = read_meta(checkpoint)
+    if lora := meta.get("lora"):
+        base = base_of(checkpoint)
+        if not base.is_dir() or weights_digest(read_meta(base)) != lora["base_sha256"]:
+            raise Failure(
+                f"{checkpoint}: holds LoRA's adapters alone, and {base} is not the model that they were trained on: "
+                "keep a run's folder whole, or export it"
+            )
+        return MergedWeights(open_weights(base), StoredWeights([checkpoint / WEIGHTS]), lora["alpha"] / lora["rank"])
+    if meta["kind"] == "whole":
         return StoredWeights([checkpoint / WEIGHTS])
     files = sorted(checkpoint.glob(WEIGHT_SHARDS))
     if not files:
@@ -77,6 +117,8 @@ def open_weights(checkpoint: Path) -> StoredWeights:
 def weights_digest(meta: Mapping[str, Any]) -> str:
     """A SHA-256 that names the weights of a checkpoint, from what its marker says of their files."""
     files = meta["files"]
+    if lora := meta.get("lora"):
+        return hashlib.sha256((files[WEIGHTS]["sha256"] + lora["base_sha256"]).encode()).hexdigest()
     if WEIGHTS in files:
         return files[WEIGHTS]["sha256"]
     shards = {name: entry["sha256"] for name, entry in files.items() if Path(name).match(WEIGHT_SHARDS)}

@@ -29,6 +29,9 @@ CHUNK_BYTES = 64 << 20
 DTYPES = {"no_header_tensor:20": np.uint16, "no_header_tensor:15": np.int32, "no_header_tensor:16": np.int32}
 
 
+SIGNED = 1 << 31  # as a vocabulary's size: four bytes a token, which may be below zero (`masked.py`)
+
+
 def token_dtype(vocab_size: int) -> type[np.uint16] | type[np.int32]:
     return np.uint16 if vocab_size <= 1 << 16 else np.int32
 

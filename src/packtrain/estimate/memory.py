@@ -53,23 +53,29 @@ def training_memory(
     recompute: str = "manual",
     precision: str = "bf16",
     device: str = "cuda",
+    adapters: int | None = None,
 ) -> Memory:
-    """The peak of a steady step: the moments exist, gradients are made anew. On `cuda` what CUDA takes is added."""
+    """The peak of a steady step: the moments exist, gradients are made anew. On `cuda` what CUDA takes is added.
+
+    `adapters`: LoRA of so many numbers, which alone have gradients and moments; the model's own are frozen.
+    """
     size, tokens, fused = COMPUTE_BYTES[precision], batch.tokens / split.tensor, device == "cuda"
     parameters, shard = parameter_count(config) / split.tensor, split.shard
-    gradients = parameters * GRADIENT_BYTES / shard
+    trained = parameters if adapters is None else adapters
+    parameters += adapters or 0
+    gradients = trained * GRADIENT_BYTES / shard
     layer, table = layer_matrices(config) / split.tensor, config.vocabulary * config.dim / split.tensor
     stream = tokens * config.dim * size
 
     kept = tokens * saved_bytes(config, recompute, size, fused)
     kept += weight_copies(config, recompute, size) / split.tensor
     norm = tokens * config.dim * (4 + (0 if fused else 4) + (0 if size == 4 else size))  # what the last norm keeps
-    logits = loss_bytes(batch.tokens, config.vocabulary // split.tensor, config.dim, size, device)
+    logits = loss_bytes(batch.tokens, config.vocabulary // split.tensor, config.dim, size, device, adapters is None)
     working = tokens * backward_bytes(config, recompute, size, fused) + stream
     working += (config.dim * config.hidden_dim * 4 + (0 if size == 4 else layer * size / 2)) / split.tensor
 
     held = _gathered(layer, table, size, shard)
-    output = table * GRADIENT_BYTES  # the output table's gradient, made with the loss
+    output = table * GRADIENT_BYTES if adapters is None else 0.0  # the output table's gradient, made with the loss
     before = gradients if batch.accumulation > 1 else 0.0  # those of the micro-batches before
     after = gradients if before else gradients - output / shard
     activations = config.n_layers * kept
@@ -83,7 +89,7 @@ def training_memory(
     found = Memory(
         parameters * WEIGHT_BYTES / shard,
         moments[peak][0],
-        parameters * OPTIMIZER_BYTES / shard,
+        trained * OPTIMIZER_BYTES / shard,
         *moments[peak][1:],
         peak,
     )
@@ -95,7 +101,7 @@ def training_memory(
     )
 
 
-def loss_bytes(tokens: int, rows: int, dim: int, size: int, device: str) -> float:
+def loss_bytes(tokens: int, rows: int, dim: int, size: int, device: str, table_trained: bool = True) -> float:
     """What the loss holds beside hidden states and the table's gradient, the table having `rows` rows of `dim`.
 
     The logits of a chunk, their softmax in fp32 some rows at a time, and in half precision a cast of the table and a
@@ -107,7 +113,8 @@ def loss_bytes(tokens: int, rows: int, dim: int, size: int, device: str) -> floa
     held = chunk * rows * size + few * rows * 4
     if size == 4:
         return held
-    return held + few * rows * 4 + rows * dim * size + min(rows, TABLE_ROWS.get(device, rows)) * dim * size
+    product = min(rows, TABLE_ROWS.get(device, rows)) * dim * size if table_trained else 0
+    return held + few * rows * 4 + rows * dim * size + product
 
 
 def _gathered(layer: float, table: float, size: int, shard: int) -> float:

@@ -13,11 +13,12 @@ import torch
 from torch import nn
 
 from packtrain.data.manifest import Manifest
+from packtrain.data.masked import is_masked
 from packtrain.data.shards import held_out_documents
 from packtrain.errors import Failure
 from packtrain.evaluation.baselines import unigram_bits_per_byte, xz_bits_per_byte
 from packtrain.evaluation.comparison import DomainResult
-from packtrain.evaluation.held_out import Batch, batches, score
+from packtrain.evaluation.held_out import Batch, batches, response_batches, score
 from packtrain.tokenizer.tokenizer import Tokenizer
 
 Watch = Callable[[Iterable[Batch], int], Iterable[Batch]]
@@ -44,27 +45,45 @@ def evaluate_domain(
     Raises `Failure` where the decoded text has not the bytes that were packed: bits per byte would be of another text.
     """
     record = manifest.domain(domain).held_out
-    texts = [tokenizer.decode(document.tolist()) for document in inner_tokens(pack, domain)]
+    texts = [tokenizer.decode(document.tolist()) for document in inner_tokens(pack, manifest, domain)]
     n_bytes = sum(len(text.encode("utf-8")) for text in texts)
     if n_bytes != record.bytes:
         raise Failure(
             f"{pack}: the held-out text of '{domain}' decodes to {n_bytes} bytes, {record.bytes} were packed; "
             "pack again with overwrite=true"
         )
-    found = batches(held_out_documents(pack, domain), sequence_length, batch_size)
+    found = held_out_batches(pack, manifest, domain, sequence_length, batch_size)
     full, rest = divmod(record.tokens - 1, sequence_length)
-    number = math.ceil(full / batch_size) + (rest > 0)
+    number = math.ceil(full / (1 if is_masked(manifest) else batch_size)) + (rest > 0)
     return DomainResult(
         score=score(model, watch(found, number), device),
         documents=len(texts),
         bytes=n_bytes,
         unigram_bits_per_byte=unigram_bits_per_byte(
-            chain.from_iterable(document.tolist() for document in inner_tokens(pack, domain)), n_bytes
+            chain.from_iterable(document.tolist() for document in inner_tokens(pack, manifest, domain)), n_bytes
         ),
         xz_bits_per_byte=xz_bits_per_byte("\n".join(texts).encode("utf-8")),
     )
 
 
-def inner_tokens(pack: Path, domain: str) -> Iterator[torch.Tensor]:
-    """Each held-out document as (tokens,) int64 without its BOS and EOS."""
-    return (document[1:-1] for document in held_out_documents(pack, domain))
+def held_out_batches(
+    pack: Path, manifest: Manifest, domain: str, sequence_length: int, batch_size: int, limit_tokens: int | None = None
+) -> Iterator[Batch]:
+    """What is scored of a domain: its text in windows, or, of a pack of instructions, the responses."""
+    documents = held_out_documents(pack, domain)
+    if is_masked(manifest):
+        return response_batches(documents, sequence_length, limit_tokens)
+    return batches(documents, sequence_length, batch_size, limit_tokens)
+
+
+def scored_tokens(manifest: Manifest, domain: str) -> int:
+    """Targets in all of a domain's held-out text; of instructions those of the responses."""
+    if is_masked(manifest):
+        return manifest.settings["made"]["held_out_targets"]
+    return manifest.domain(domain).held_out.tokens
+
+
+def inner_tokens(pack: Path, manifest: Manifest, domain: str) -> Iterator[torch.Tensor]:
+    """Each held-out document as (tokens,) int64 without its BOS and EOS; of instructions the responses alone."""
+    for document in held_out_documents(pack, domain):
+        yield document[document >= 0] if is_masked(manifest) else document[1:-1]

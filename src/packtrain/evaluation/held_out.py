@@ -18,9 +18,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torchmetrics import Metric
 
+from packtrain.data.masked import IGNORED, ids
+from packtrain.data.masked import targets as counted_targets
 from packtrain.errors import Failure
+from packtrain.model.layout import Layout
 
-Batch = tuple[Tensor, Tensor]
+Batch = tuple[Tensor, Tensor] | tuple[Tensor, Tensor, Layout]
 
 
 @dataclass(frozen=True)
@@ -63,10 +66,12 @@ class NegativeLogLikelihood(Metric):
         self.add_state("tokens", torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
 
     def update(self, logits: Tensor, targets: Tensor) -> None:
-        """logits (B, T, V), targets (B, T). Stays on the device: nothing here waits for the GPU."""
-        losses = F.cross_entropy(logits.float().flatten(0, 1), targets.flatten(), reduction="none")  # (B·T,)
+        """logits (B, T, V), targets (B, T), IGNORED where none is. Stays on the device: nothing here waits for it."""
+        losses = F.cross_entropy(
+            logits.float().flatten(0, 1), targets.flatten(), ignore_index=IGNORED, reduction="none"
+        )  # (B·T,)
         self.nats += losses.double().sum()
-        self.tokens += targets.numel()
+        self.tokens += (targets != IGNORED).sum()
 
     def compute(self) -> dict[str, Tensor]:
         return {"nats": self.nats, "tokens": self.tokens}
@@ -77,7 +82,7 @@ class NegativeLogLikelihood(Metric):
         return Score(nats=float(found["nats"]), tokens=int(found["tokens"]))
 
 
-def windows(documents: Iterable[Tensor], sequence_length: int) -> Iterator[Batch]:
+def windows(documents: Iterable[Tensor], sequence_length: int) -> Iterator[tuple[Tensor, Tensor]]:
     """Pairs (inputs, targets) of int64 vectors, each `sequence_length` long but the last, which may be shorter.
 
     `documents` are one-dimensional integer tensors, BOS and EOS included; memory is one document and one window.
@@ -99,7 +104,7 @@ def batches(
 
     `limit_tokens` stops after exactly that many targets (or at the end of the text).
     """
-    stack: list[Batch] = []
+    stack: list[tuple[Tensor, Tensor]] = []
     left = math.inf if limit_tokens is None else limit_tokens
     for inputs, targets in windows(documents, sequence_length):
         if left <= 0:
@@ -117,6 +122,35 @@ def batches(
     yield from _stacked(stack)
 
 
+def response_batches(
+    documents: Iterable[Tensor], sequence_length: int, limit_tokens: int | None = None
+) -> Iterator[Batch]:
+    """Examples of `data.masked` side by side in rows of at most `sequence_length`, each hidden from the others:
+    (1, n), (1, n) with IGNORED for what is not the model's to write, and their layout. A longer example is cut.
+
+    `limit_tokens` stops after the row in which so many targets are reached.
+    """
+    row: list[Tensor] = []
+    left = math.inf if limit_tokens is None else limit_tokens
+    for document in documents:
+        document = document.to(torch.int64)[: sequence_length + 1]
+        if sum(len(one) - 1 for one in row) + len(document) - 1 > sequence_length:
+            yield _row_of(row)
+            left -= sum(int((one[1:] >= 0).sum()) for one in row)
+            row = []
+            if left <= 0:
+                return
+        row.append(document)
+    if row:
+        yield _row_of(row)
+
+
+def _row_of(examples: list[Tensor]) -> Batch:
+    inputs = torch.cat([ids(one[:-1]) for one in examples])
+    layout = Layout((tuple(len(one) - 1 for one in examples),))
+    return inputs[None], torch.cat([counted_targets(one[1:]) for one in examples])[None], layout
+
+
 def score(model: nn.Module, batches: Iterable[Batch], device: torch.device | str = "cpu") -> Score:
     """The likelihood that `model` (tokens (B, T) → logits (B, T, V)) gives to `batches`; its mode is restored after.
 
@@ -127,8 +161,8 @@ def score(model: nn.Module, batches: Iterable[Batch], device: torch.device | str
     model.eval()
     try:
         with torch.no_grad():  # not inference_mode: a table cached here must still be usable by training
-            for inputs, targets in batches:
-                metric.update(model(inputs.to(device)), targets.to(device))
+            for inputs, targets, *layout in batches:
+                metric.update(model(inputs.to(device), *layout), targets.to(device))
     finally:
         model.train(was_training)
     if not metric.update_called:
@@ -136,6 +170,6 @@ def score(model: nn.Module, batches: Iterable[Batch], device: torch.device | str
     return metric.score()
 
 
-def _stacked(stack: list[Batch]) -> Iterator[Batch]:
+def _stacked(stack: list[tuple[Tensor, Tensor]]) -> Iterator[Batch]:
     if stack:
         yield torch.stack([inputs for inputs, _ in stack]), torch.stack([targets for _, targets in stack])

@@ -90,7 +90,9 @@ def run(job: EvaluateJob) -> None:
 
 
 def find_pack(given: str | None, config: dict[str, Any]) -> Path:
-    """The shards to score: those named, else those of the run's own configuration."""
+    """The shards to score: those named, or of the run that is named, else those of the run's own configuration."""
+    if given and (Path(given) / "config.yaml").is_file():
+        given, config = None, read_run(Path(given)).config
     path = given or config.get("data", {}).get("path")
     if not path:
         raise UserError("which held-out text? give shards=DIR, a folder that packtrain pack wrote")

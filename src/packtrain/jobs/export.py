@@ -21,6 +21,7 @@ from packtrain.data.publish import already_made, publish
 from packtrain.errors import UserError
 from packtrain.evaluation.tasks import result as results
 from packtrain.export.card import model_card
+from packtrain.export.chat import write_chat_template
 from packtrain.export.shapes import Tensors, check_shapes, tensor_shapes
 from packtrain.export.write import Format, Precision, check_precision, verify, write
 from packtrain.jobs.opening import load_tokenizer, model_name
@@ -90,6 +91,8 @@ def run(job: ExportJob) -> None:
         watched = Watched(ours, f"export {job.format} {job.precision}")
         write(folder, watched, config, tokenizer, job.format, job.precision, job.shards, name)
         watched.close()
+        if job.format == "hf" and meta.get("chat"):
+            write_chat_template(folder, meta["chat"])
         line = verify(folder, ours, config, job.format, tokens).check(job.precision)
         how = {"made from": str(checkpoint), "format": job.format, "precision": job.precision, "check": line}
         around = about(checkpoint.parent.parent)

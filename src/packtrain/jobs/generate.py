@@ -15,14 +15,14 @@ from tqdm import tqdm
 
 from packtrain.errors import UserError
 from packtrain.inference.decoder import Decoder
-from packtrain.inference.generation import complete, context_limit, generate
+from packtrain.inference.generation import Codec, complete, context_limit
 from packtrain.inference.matrices import Precision
 from packtrain.inference.prompts import done_lines, read_prompts
 from packtrain.inference.settings import GenerationConfig
+from packtrain.jobs.generate_talk import chat_of, converse, one
 from packtrain.jobs.opening import Ready, open_model
 from packtrain.jobs.telling import say
 from packtrain.model.engine import compile_unavailable
-from packtrain.tokenizer.tokenizer import Tokenizer
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,8 @@ class GenerateJob:
     instead of one; the results are JSON lines, in `output` or on stdout, `batch_size` drawn side by side.
     interactive: ask for prompts until the input ends.  tokenizer: None takes the model's own.  context: tokens the
     model looks back on, None what it was trained on.  precision: None takes fp32, or what was quantised.
+    chat: the prompt is a user's turn, put into the template that the model was fine-tuned with, and the answer alone is
+    printed; interactively each turn sees those before it.  system: the turn before the first, of chat.
     compile: the decoding step as one compiled graph, on CUDA a CUDA graph.
     output: a file that also gets prompt and continuation, and beside it OUTPUT.json says what it was made from. A file
     that is there is kept unless `overwrite`; made from the same, it is done.
@@ -48,6 +50,8 @@ class GenerateJob:
     top_k: int | None = None
     repetition_penalty: float = 1.0
     stop: tuple[str, ...] = ()
+    chat: bool = False
+    system: str | None = None
     seed: int = 1
     context: int | None = None
     batch_size: int = 8
@@ -61,6 +65,10 @@ class GenerateJob:
     def __post_init__(self) -> None:
         if self.batch_size < 1:
             raise UserError(f"batch_size={self.batch_size}: expected 1 or more")
+        if self.system is not None and not self.chat:
+            raise UserError("system= is a turn of a conversation: give chat=true with it")
+        if self.chat and not (self.prompt or self.prompts or self.interactive):
+            raise UserError("chat=true answers: give prompt=, prompts=FILE or interactive=true")
         if self.prompts and (self.prompt or self.interactive):
             raise UserError("prompts=FILE goes with neither prompt= nor interactive=true; give one of them")
         if self.interactive and (self.prompt or self.output):
@@ -72,8 +80,9 @@ class GenerateJob:
 def run(job: GenerateJob) -> None:
     """Prints the prompt and its continuation. Notes go to stderr, so that stdout is the text alone."""
     ready = open_model(job.checkpoint, job.precision, job.device, job.tokenizer, say)
+    codec = chat_of(ready, job.checkpoint, job.system) if job.chat else ready.tokenizer
     if job.prompts:
-        many(job, ready)
+        many(job, ready, codec)
         return
     source = made_from(job, ready.sha256)
     if job.output:
@@ -86,39 +95,14 @@ def run(job: GenerateJob) -> None:
         return
     decoder, config = decoder_of(job, ready), settings_of(job, ready.length)
     if job.interactive:
-        converse(decoder, ready.tokenizer, config)
+        converse(decoder, codec, config)
         return
-    text = one(decoder, ready.tokenizer, job.prompt, config)
+    text = one(decoder, codec, job.prompt, config)
     if job.output:
         write(Path(job.output), text + "\n", source)
 
 
-def one(decoder: Decoder, tokenizer: Tokenizer, prompt: str, config: GenerationConfig) -> str:
-    """Prints prompt and continuation as it is drawn; returns both."""
-    text = prompt
-    pieces = generate(decoder, tokenizer, prompt, config, say)  # what it has to say of the prompt comes first
-    print(prompt, end="", flush=True)
-    for piece in pieces:
-        text += piece
-        print(piece, end="", flush=True)
-    print()
-    return text
-
-
-def converse(decoder: Decoder, tokenizer: Tokenizer, config: GenerationConfig) -> None:
-    """A prompt a line, its continuation, and so on until the input ends (Ctrl-D) or an empty line."""
-    say("type a text to continue; an empty line or Ctrl-D ends")
-    while True:
-        try:
-            prompt = input("> " if sys.stdin.isatty() else "")
-        except EOFError:
-            return
-        if not prompt:
-            return
-        one(decoder, tokenizer, prompt, config)
-
-
-def many(job: GenerateJob, ready: Ready) -> None:
+def many(job: GenerateJob, ready: Ready, codec: Codec) -> None:
     """A file of prompts in, JSON lines out. An output that was cut short by a kill is continued."""
     prompts = read_prompts(Path(job.prompts or ""))
     config = settings_of(job, ready.length)
@@ -142,7 +126,8 @@ def many(job: GenerateJob, ready: Ready) -> None:
         starts = range(done, len(prompts), job.batch_size)
         for start in tqdm(starts, desc="generate", unit="batch", delay=1, disable=None, leave=False):
             batch = prompts[start : start + job.batch_size]
-            texts = complete(decoder, ready.tokenizer, batch, config, say, first=start)
+            texts = complete(decoder, codec, batch, config, say, first=start)
+            texts = [text.strip() for text in texts] if job.chat else texts
             for number, (prompt, text) in enumerate(zip(batch, texts, strict=True), start):
                 values = {"index": number, "prompt": prompt, "completion": text}
                 out.write(json.dumps(values, ensure_ascii=False).encode("utf-8", "replace").decode() + "\n")

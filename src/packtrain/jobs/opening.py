@@ -20,19 +20,21 @@ from packtrain.model.compute import pick_device
 from packtrain.model.config import ModelConfig
 from packtrain.report.reading import read_run
 from packtrain.settings import build
+from packtrain.tokenizer.template import ChatTemplate
 from packtrain.tokenizer.tokenizer import Tokenizer
 
 
 @dataclass(frozen=True)
 class Ready:
     """A model found and checked, not yet read. length: the context it was trained with. longest: what its positions are
-    made for. sha256: of its weights."""
+    made for. sha256: of its weights. template: how it was taught to be asked, None where it was not."""
 
     decoder: Callable[[], Decoder]
     tokenizer: Tokenizer
     length: int
     longest: int
     sha256: str
+    template: ChatTemplate | None = None
 
 
 def open_model(
@@ -52,7 +54,13 @@ def open_model(
         return read_decoder(path, meta, chosen, str(where))
 
     longest = meta["model"]["max_sequence_length"]
-    return Ready(decoder, codec, trained_length(path) or longest, longest, weights_digest(meta))
+    length = trained_length(path) or longest
+    return Ready(decoder, codec, length, longest, weights_digest(meta), template_of(meta))
+
+
+def template_of(meta: Mapping[str, Any]) -> ChatTemplate | None:
+    """The template that a checkpoint, or what was made of one, carries."""
+    return build(ChatTemplate, meta["chat"], "chat") if meta.get("chat") else None
 
 
 def read_decoder(checkpoint: Path, meta: Mapping[str, Any], precision: Precision, device: str) -> Decoder:
@@ -74,7 +82,8 @@ def _quantised(folder: Path, precision: Precision | None, device: str, tokenizer
         raise UserError(f"tokenizer {codec.path} is not the one of {folder}; leave tokenizer= out")
     digest = hashlib.sha256((folder / DESCRIPTION).read_bytes()).hexdigest()
     longest = decoder.config.max_sequence_length
-    return Ready(lambda: decoder, codec, values.get("context") or longest, longest, digest)
+    length = values.get("context") or longest
+    return Ready(lambda: decoder, codec, length, longest, digest, template_of(values))
 
 
 def trained_length(checkpoint: Path) -> int | None:

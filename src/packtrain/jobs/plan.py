@@ -5,6 +5,7 @@ packtrain plan inference_tokens=1e13                       which size is cheapes
 packtrain plan calibrate run=NAME                          the efficiency that a measured run had      plan_calibrate.py
 packtrain plan fit runs=[A,B,…]                            the scaling law of one's own sweep          plan_fit.py
 packtrain plan carbon runs=[A,B,…]                         the paper's carbon table and one's runs     plan_carbon.py
+packtrain plan finetune model=7b cluster.gpu=h100          memory of all weights and of LoRA           plan_finetune.py
 packtrain plan published                                   the speed model beside published runs       plan_carbon.py
 """
 
@@ -31,6 +32,10 @@ def run(job: PlanJob) -> None:
         from packtrain.jobs import plan_carbon
 
         return show(job, *(plan_carbon.carbon(job) if job.action == "carbon" else plan_carbon.published()))
+    if job.action == "finetune":
+        from packtrain.jobs import plan_finetune
+
+        return show(job, *plan_finetune.answer(job))
     if job.inference_tokens is not None:
         from packtrain.jobs import plan_thesis
 

@@ -16,6 +16,7 @@ RUNS = ("calibrate", "fit", "carbon")
 TAKEN_BY = {  # a key that is given → the actions that take it
     "run": ("calibrate", "carbon"), "runs": RUNS, "output": ("fit",), "predict": ("fit",),
     "inference_tokens": ("plan",), "target_loss": ("plan",), "picture": ("plan",),
+    "lora_rank": ("finetune",),
 }  # fmt: skip
 
 
@@ -26,7 +27,7 @@ class PlanJob:
     model: ModelConfig
     data: DataConfig
     cluster: ClusterConfig
-    action: Literal["plan", "calibrate", "fit", "carbon", "published"] = "plan"
+    action: Literal["plan", "calibrate", "fit", "carbon", "published", "finetune"] = "plan"
     format: Literal["text", "json"] = "text"
     precision: Literal["bf16", "fp32"] = "bf16"
     convention: Convention = "6N+attention"
@@ -50,6 +51,7 @@ class PlanJob:
     output: str | None = None
     picture: str | None = None
     input: str | None = None
+    lora_rank: int | None = None
 
     def __post_init__(self) -> None:
         for name, actions in TAKEN_BY.items():
@@ -60,7 +62,7 @@ class PlanJob:
             value = getattr(self, name)
             if value is not None and not 0 < value <= 1:
                 raise UserError(f"{name}={value}: expected a share between 0 and 1, or null")
-        for name in ("sequences_per_gpu", "serving_sequences", "serving_context"):
+        for name in ("sequences_per_gpu", "serving_sequences", "serving_context", "lora_rank"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise UserError(f"{name}={value}: expected at least 1")

@@ -62,6 +62,8 @@ def run(job: QuantiseJob) -> None:
     about: dict[str, Any] = {
         "made_from": str(path), "settings": settings, "tokenizer_fingerprint": codec.fingerprint, "context": length,
     }  # fmt: skip
+    if meta.get("chat"):
+        about["chat"] = meta["chat"]
     with publish(output) as folder:
         save_decoder(read_decoder(path, meta, job.precision, device), folder, about)
         shutil.copyfile(codec.path, folder / "tokenizer.model")

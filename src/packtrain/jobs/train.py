@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 import gc
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,70 +16,32 @@ from packtrain.callbacks.profile import Profile
 from packtrain.callbacks.progress import Progress
 from packtrain.callbacks.summary import read_summary, write_summary
 from packtrain.checkpoint.carry_on import find_source
-from packtrain.checkpoint.directory import committed, newest_intact, read_meta
-from packtrain.data.config import DataConfig
+from packtrain.checkpoint.directory import MARKER, committed, newest_intact, read_meta
+from packtrain.data.manifest import TOKENIZER
+from packtrain.data.masked import is_masked
 from packtrain.errors import Failure, UserError
-from packtrain.estimate.cluster import ClusterConfig
+from packtrain.jobs.base import Base, base_folder, keep_base, open_base
 from packtrain.jobs.dry_run import dry_run
 from packtrain.jobs.smoke import run_smoke
+from packtrain.jobs.train_job import TrainJob, record
 from packtrain.jobs.train_start import announce, build
 from packtrain.lock import only_process
-from packtrain.model.attention_backends.choose import AttentionName
-from packtrain.model.compute import Precision, pick_device
-from packtrain.model.config import ModelConfig, parameter_count
-from packtrain.model.engine import Engine, Recompute
-from packtrain.parallel.config import Degrees, ParallelConfig, check_tensor, degrees
+from packtrain.model.compute import pick_device
+from packtrain.model.config import parameter_count
+from packtrain.model.engine import Engine
+from packtrain.parallel.config import Degrees, check_tensor, degrees
 from packtrain.parallel.mesh import make_mesh
 from packtrain.parallel.processes import World, only_first_speaks, start, stop
 from packtrain.report.reading import read_run
 from packtrain.report.tables import summary_lines
-from packtrain.training.changes import Change
 from packtrain.training.identity import refuse_another_run, write_config
 from packtrain.training.loggers import Rewindable
 from packtrain.training.module import LlamaModule
 from packtrain.training.parallel import Parallel
 from packtrain.training.rewind import GoBack, Rewind, forget_abandoned
-from packtrain.training.schedule import OptimConfig
 from packtrain.training.setup import Setup, prepare
 from packtrain.training.trainer import build_trainer
 from packtrain.training.versions import note_start
-
-
-@dataclass(frozen=True)
-class TrainJob:
-    """One run in `run_dir`. `callbacks` and `loggers` are objects by name; `composed` is what they were made from."""
-
-    name: str
-    run_dir: str
-    model: ModelConfig
-    data: DataConfig
-    optim: OptimConfig
-    cluster: ClusterConfig
-    runs_dir: str = "runs"
-    input: str | None = None
-    precision: Precision = "fp32"
-    attention: AttentionName = "auto"
-    recompute: Recompute = "manual"
-    compile: bool = False
-    fp8: bool = False
-    parallel: ParallelConfig = ParallelConfig()
-    device: str = "auto"
-    seed: int = 1
-    log_interval_tokens: float | None = None
-    profile: bool = False
-    quiet: bool = False
-    smoke: bool = False
-    dry_run: bool = False
-    init_from: str | None = None
-    changes: dict[str, Change] = field(default_factory=dict)
-    callbacks: dict[str, Any] = field(default_factory=dict)
-    loggers: dict[str, Any] = field(default_factory=dict)
-    composed: dict[str, Any] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        parts = Path(self.name).parts
-        if not parts or ".." in parts or Path(self.name).is_absolute():
-            raise UserError(f"name={self.name}: expected the name of a folder inside runs_dir, e.g. name=first")
 
 
 def run(job: TrainJob) -> None:
@@ -113,7 +73,7 @@ def train(job: TrainJob, stop_at: int | None = None) -> dict[str, Any]:
 
 def _train(job: TrainJob, run_dir: Path, world: World, stop_at: int | None) -> dict[str, Any]:
     device, engine, setup, shape = world.agree(lambda: _check(job, world))
-    config = _record(job, setup)
+    config = record(job, setup)
     world.on_first(lambda: refuse_another_run(run_dir, config))
     done = world.share(read_summary(run_dir))
     if done is not None:
@@ -148,7 +108,13 @@ def _check(job: TrainJob, world: World) -> tuple[torch.device, Engine, Setup, De
     engine = engine.suited(setup.model)
     if job.fp8 and shape.tensor > 1:
         raise UserError(f"fp8=true does not go with parallel.tensor={shape.tensor}: give parallel.tensor=1")
-    if job.init_from is not None and not (Path(job.run_dir) / "config.yaml").exists():
+    if is_masked(setup.manifest) and shape.tensor > 1:
+        raise UserError(f"the loss of responses alone does not go with parallel.tensor={shape.tensor}: give 1")
+    if job.lora and (world.flags is not None or job.compile or job.fp8):
+        raise UserError(
+            "lora.rank runs on one device, without compile=true and fp8=true: leave them out, or give lora.rank=0"
+        )
+    if job.tuning is None and job.init_from is not None and not (Path(job.run_dir) / "config.yaml").exists():
         find_source(Path(job.init_from), setup.model, setup.fingerprints["tokenizer"])
     return device, engine, setup, shape
 
@@ -190,14 +156,18 @@ def _fit(
         if isinstance(logger, Rewindable):
             logger.rewind(begin)
     for logger in loggers:
-        logger.log_hyperparams(_record(job, setup))
+        logger.log_hyperparams(record(job, setup))
     if not job.quiet:
         announce(job, setup, begin, engine.describe(device), parallel)
 
+    base = world.on_first(lambda: keep_base(_base(job, setup), run_dir)) if job.lora else None
     model = build(job, setup, engine, device, parallel, new=checkpoint is None)
     mask = job.data.document_mask
-    module = LlamaModule(model, job.optim, setup.steps, job.seed, str(run_dir), mask, parallel, setup.schedule)
-    module.quiet = job.quiet
+    responses = is_masked(setup.manifest)
+    module = LlamaModule(
+        model, job.optim, setup.steps, job.seed, str(run_dir), mask, parallel, setup.schedule, responses
+    )
+    module.quiet, module.strict_loading = job.quiet, not job.lora
     log, interruption = RunLog(job.log_interval_tokens), Interruption(world.any)
     callbacks = [
         *job.callbacks.values(),
@@ -208,6 +178,7 @@ def _fit(
     if job.profile and world.first:
         callbacks.append(Profile(run_dir))
     identity = {**setup.checkpoint_identity(), **({"rewinds": len(rewinds)} if rewinds else {})}
+    identity |= job.tuning.checkpoint_identity(base) if job.tuning else {}
     trainer = build_trainer(run_dir, device, stop_at or total, callbacks, loggers, identity, parallel)
     data = setup.datamodule(parallel.data_rank, rewinds)
     try:
@@ -222,7 +193,11 @@ def _fit(
         if stop_at is None:
             raise Failure(f"{run_dir}: a callback stopped the run at step {trainer.global_step} of {total}")
         return {"step": trainer.global_step}
-    facts = {"parameters": parameter_count(setup.model), "repetitions": setup.repetitions().repetitions}
+    facts: dict[str, Any] = {
+        "parameters": parameter_count(setup.model), "repetitions": setup.repetitions().repetitions,
+    }  # fmt: skip
+    if job.tuning:
+        facts["trained_parameters"] = setup.trained_parameters(job.tuning)
     summary = write_summary(run_dir, trainer, module, facts)
     world.gather(0)  # no rank leaves before the run is finished
     loss = summary.get("train_loss")
@@ -233,13 +208,8 @@ def _fit(
     return summary
 
 
-def _record(job: TrainJob, setup: Setup) -> dict[str, Any]:
-    """What config.yaml holds: everything composed, with what was found out while starting."""
-    plain = dataclasses.replace(job, callbacks={}, loggers={}, composed={}, model=setup.model)
-    typed = dataclasses.asdict(plain)
-    typed["data"]["path"] = str(setup.shards.resolve())
-    typed["optim"]["betas"] = list(job.optim.betas)
-    del typed["composed"]
-    for name in ("callbacks", "loggers"):
-        typed[name] = job.composed.get(name, {})
-    return {**typed, "fingerprints": setup.fingerprints}
+def _base(job: TrainJob, setup: Setup) -> Base:
+    """What a fine-tuning begins with; once LoRA has kept it, that."""
+    kept = base_folder(Path(job.run_dir))
+    given = str(kept) if (kept / MARKER).exists() else job.init_from or ""
+    return open_base(given, str(setup.shards / TOKENIZER))

@@ -16,7 +16,9 @@ import yaml
 from packtrain import settings
 from packtrain.callbacks.checkpointing import Checkpointing
 from packtrain.callbacks.recorder import Recorder
+from packtrain.checkpoint.directory import MARKER
 from packtrain.errors import Failure, UserError
+from packtrain.jobs.base import base_folder
 from packtrain.jobs.train import TrainJob, train
 from packtrain.training.loggers import CsvLogger
 
@@ -36,6 +38,8 @@ def trial(config: dict[str, Any], run_dir: Path, folder: Path, kill: int) -> Tra
     """The run's job in `folder`: its own model, data, optimiser and engine, and those callbacks that are not ours."""
     plain = {key: value for key, value in config.items() if key not in ("fingerprints", "callbacks", "loggers")}
     plain |= {"run_dir": str(folder), "runs_dir": str(folder.parent), "name": folder.name, "smoke": False}
+    if (base_folder(run_dir) / MARKER).exists():  # what LoRA froze, wherever it came from
+        plain["init_from"] = str(base_folder(run_dir))
     every = config["data"]["batch_tokens"] * 2
     callbacks: dict[str, Any] = {
         name: create(values, str(run_dir), str(folder))

@@ -45,10 +45,16 @@ class Llama(nn.Module):
         """Logits of the next token at every position. A sequence longer than the model's is a `UserError`."""
         return self.output(self.hidden(tokens, layout)).float()  # (B, T, C) → (B, T, V)
 
-    def loss(self, tokens: Tensor, targets: Tensor, layout: Layout = CAUSAL) -> Tensor:
-        """Mean negative log-likelihood of `targets` (B, T), nats a token, without the logits of the whole batch."""
+    def loss(self, tokens: Tensor, targets: Tensor, layout: Layout = CAUSAL, counted: Tensor | None = None) -> Tensor:
+        """Mean negative log-likelihood of `targets` (B, T), nats a token, without the logits of the whole batch.
+
+        `counted` (n,) int64: the mean is over these of the B·T targets alone; the others have no part in anything.
+        """
         compiler = self.engine.compiler if self.engine.compile else None
-        return linear_cross_entropy(self.hidden(tokens, layout), self.output.weight, targets, compiler=compiler)
+        hidden = self.hidden(tokens, layout)
+        if counted is not None:
+            hidden, targets = hidden.flatten(0, 1).index_select(0, counted), targets.flatten().index_select(0, counted)
+        return linear_cross_entropy(hidden, self.output.weight, targets, compiler=compiler)
 
     def hidden(self, tokens: Tensor, layout: Layout = CAUSAL) -> Tensor:
         """What `output` reads: tokens (B, T) → (B, T, C) in the compute dtype."""

@@ -54,20 +54,22 @@ class LinearCrossEntropy(torch.autograd.Function):
         wide = torch.promote_types(hidden.dtype, torch.float32)
         total = torch.zeros((), dtype=wide, device=hidden.device)
         dhidden = torch.empty_like(rows) if inner else None
-        dw = torch.empty(w.shape, dtype=wide, device=w.device) if inner else None
+        frozen = not ctx.needs_input_grad[1]
+        dw = torch.empty(w.shape, dtype=wide, device=w.device) if inner and not frozen else None
         scale = torch.full((), 1 / N, dtype=wide, device=w.device)  # a tensor: another N is no reason to compile again
         chunk = -(-N // -(-N // chunk))  # as few chunks, of equal size: one shape to compile
         logits = rows.new_empty(chunk, V)  # one buffer for all chunks: fresh memory costs the CPU page faults
         for start in range(0, N, chunk):
             h, target = rows[start : start + chunk], flat[start : start + chunk, None]
             z = torch.mm(h, table.t(), out=logits[: h.shape[0]])
-            if inner is None or dhidden is None or dw is None:
+            if inner is None or dhidden is None:
                 total -= log_softmax_of(z, target, wide)
                 continue
             total -= inner(z, target, scale)
             torch.mm(z, table, out=dhidden[start : start + chunk])
-            _add_product(dw, z, h, first=start == 0)
-        ctx.handed = None if dhidden is None or dw is None else (dhidden.view(hidden.shape), dw.to(w.dtype))
+            if dw is not None:
+                _add_product(dw, z, h, first=start == 0)
+        ctx.handed = None if dhidden is None else (dhidden.view(hidden.shape), dw if dw is None else dw.to(w.dtype))
         return total / N
 
     @staticmethod
@@ -78,7 +80,7 @@ class LinearCrossEntropy(torch.autograd.Function):
         (dhidden, dw), ctx.handed = ctx.handed, None  # not `saved_tensors`: the parameter can take dw without a copy
         # On the CPU the usual case is seen without waiting; a fake tensor (a dry run's) has no value to see.
         if not (type(dloss) is Tensor and dloss.device.type == "cpu" and dloss == 1):
-            dhidden, dw = dhidden.mul_(dloss), dw.mul_(dloss)
+            dhidden, dw = dhidden.mul_(dloss), dw if dw is None else dw.mul_(dloss)
         return dhidden, dw, None, None, None
 
 

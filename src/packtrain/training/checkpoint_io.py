@@ -8,11 +8,12 @@ from typing import Any
 
 import torch
 from lightning.pytorch.plugins import CheckpointIO
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from packtrain.checkpoint.directory import commit, read_meta
 from packtrain.checkpoint.load import WEIGHTS, read_weights
 from packtrain.checkpoint.sharded import MOMENTS, read_whole
+from packtrain.model.lora import is_adapter
 
 STATE = "state.pt"
 PREFIX = "model."  # the LightningModule holds the Llama as `model`
@@ -30,6 +31,8 @@ class DirectoryCheckpointIO(CheckpointIO):
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
         weights = {name.removeprefix(PREFIX): tensor for name, tensor in checkpoint["state_dict"].items()}
+        if self.identity.get("lora"):  # what is frozen lies in the run's folder once
+            weights = {name: tensor for name, tensor in weights.items() if is_adapter(name)}
         rest = {key: value for key, value in checkpoint.items() if key != "state_dict"}
         step = int(checkpoint["global_step"])
 
@@ -43,9 +46,11 @@ class DirectoryCheckpointIO(CheckpointIO):
         self, path: Any, map_location: Any | None = None, weights_only: bool | None = None
     ) -> dict[str, Any]:
         state = torch.load(Path(path) / STATE, map_location="cpu", weights_only=True)
-        if read_meta(Path(path))["kind"] == "sharded":
+        meta = read_meta(Path(path))
+        if meta["kind"] == "sharded":
             state["optimizer_states"] = [whole_moments(Path(path), state)]
-        return {**state, "state_dict": {PREFIX + name: t for name, t in read_weights(Path(path)).items()}}
+        weights = load_file(Path(path) / WEIGHTS) if "lora" in meta else read_weights(Path(path))
+        return {**state, "state_dict": {PREFIX + name: tensor for name, tensor in weights.items()}}
 
     def remove_checkpoint(self, path: Any) -> None:
         raise RuntimeError("checkpoints are removed by checkpoint.directory.retain")

@@ -14,7 +14,7 @@ from packtrain.model.config import switches
 
 CONFIG = "config.yaml"
 # What makes a run the run it is. Anything else (workers, micro-batches, callbacks, intervals, device) may change.
-IDENTITY = ("model", "data", "optim", "precision", "seed", "init_from", "fingerprints")
+IDENTITY = ("model", "data", "optim", "precision", "seed", "init_from", "fingerprints", "tuning")
 # micro_batch only regroups sums; paths may move as long as the fingerprints stay; optim and data took from the recipe.
 FREE = {"model.name", "data.path", "data.input", "data.workers", "data.cache_gib", "data.micro_batch", "data.held_out"}
 

@@ -14,6 +14,7 @@ import torch
 from lightning.pytorch import LightningModule
 
 from packtrain.checkpoint.directory import committed
+from packtrain.data.masked import counted, ids
 from packtrain.errors import Failure
 from packtrain.model.layout import CAUSAL, Layout, document_lengths
 from packtrain.model.llama import Llama
@@ -50,7 +51,8 @@ class Examiner(Protocol):
 class LlamaModule(LightningModule):
     """`model` trained by `optim` over `steps`; `run_dir` only tells the user where the last good checkpoint is.
 
-    With `document_mask` the documents packed into one sequence do not see each other.
+    With `document_mask` the documents packed into one sequence do not see each other. `masked`: the batches say which
+    targets count (`data.masked`), and the loss of a step is the mean over all those of the whole batch.
     """
 
     def __init__(
@@ -63,6 +65,7 @@ class LlamaModule(LightningModule):
         document_mask: bool = False,
         parallel: Parallel | None = None,
         schedule: Schedule | None = None,
+        masked: bool = False,
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
@@ -74,7 +77,9 @@ class LlamaModule(LightningModule):
         self.document_mask = document_mask
         self.parallel = parallel or Parallel()
         self.schedule = schedule or Schedule(((0, optim),), steps.total)
+        self.masked = masked
         self.layouts: list[Layout] = []  # of the micro-batches of the coming step
+        self.counted: list[torch.Tensor | None] = []  # of each the targets that count, None for all
         self.last: StepResult | None = None
         self.examiner: Examiner | None = None
         self.quiet = False
@@ -92,9 +97,21 @@ class LlamaModule(LightningModule):
 
     def on_before_batch_transfer(self, batch: torch.Tensor, dataloader_idx: int) -> torch.Tensor:
         """Finds the documents while the tokens are still on the CPU: on a GPU, looking for them would stall it."""
-        micros = batch.split(self.steps.micro_batch)
+        size = self.steps.micro_batch
+        self.counted = [counted(m) if self.masked else None for m in batch.split(size)]
+        batch = ids(batch) if self.masked else batch
+        micros = batch.split(size)
         self.layouts = [Layout(document_lengths(m[:, :-1])) if self.document_mask else CAUSAL for m in micros]
         return batch
+
+    def divisors(self) -> list[float]:
+        """What the mean loss of each micro-batch is divided by: their number, or so that each counted target of the
+        whole batch weighs the same. The ranks' losses and gradients are averaged afterwards (collective)."""
+        numbers = [len(one) for one in self.counted if one is not None]
+        if not numbers:
+            return [self.steps.accumulation] * len(self.layouts)
+        every = self.parallel.world.gather(sum(numbers))
+        return [sum(every) / (n * len(every)) for n in numbers]
 
     def training_step(self, batch: torch.Tensor, batch_idx: int) -> None:
         """`batch` (sequences of one step on this rank, T + 1) token ids."""
@@ -106,10 +123,11 @@ class LlamaModule(LightningModule):
         for group in optimiser.param_groups:
             group["lr"] = rate
         total = torch.zeros((), device=batch.device)
-        micros = list(zip(batch.split(self.steps.micro_batch), self.layouts, strict=True))
-        for number, (micro, layout) in enumerate(micros):
-            self.parallel.before_backward(self.model, last=number == len(micros) - 1)
-            loss = self.model.loss(micro[:, :-1].long(), micro[:, 1:].long(), layout) / self.steps.accumulation
+        parts = zip(batch.split(self.steps.micro_batch), self.layouts, self.counted, self.divisors(), strict=True)
+        for number, (micro, layout, targets, divisor) in enumerate(parts):
+            self.parallel.before_backward(self.model, last=number == len(self.layouts) - 1)
+            more = () if targets is None else (targets.to(batch.device, non_blocking=True),)
+            loss = self.model.loss(micro[:, :-1].long(), micro[:, 1:].long(), layout, *more) / divisor
             self.manual_backward(loss)
             total += loss.detach()
         self.clock.update()

@@ -15,13 +15,15 @@ from packtrain.data.manifest import TOKENIZER, Manifest
 from packtrain.data.mixture import Mixture, MixtureReport
 from packtrain.data.remote_shards import local_pack
 from packtrain.errors import UserError
-from packtrain.model.config import ModelConfig
+from packtrain.model.config import ModelConfig, parameter_count
+from packtrain.model.lora_config import adapter_parameters
 from packtrain.parallel.config import check_tensor, degrees
 from packtrain.training.changes import Boundary, Change, Schedule, plan_changes
 from packtrain.training.data import MixtureData, build_mixture
 from packtrain.training.rewind import Rewind
 from packtrain.training.schedule import OptimConfig, check_warmup
 from packtrain.training.steps import Steps, plan_steps
+from packtrain.training.tuning import Tuning
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,11 @@ class Setup:
     @property
     def fingerprints(self) -> dict[str, str]:
         return {"data": self.manifest.fingerprint, "tokenizer": self.manifest.tokenizer_fingerprint}
+
+    def trained_parameters(self, tuning: Tuning | None) -> int:
+        """How many numbers the optimiser changes: all, or LoRA's alone."""
+        lora = tuning is not None and tuning.lora.rank > 0
+        return adapter_parameters(self.model, tuning.lora) if tuning and lora else parameter_count(self.model)
 
     def repetitions(self) -> MixtureReport:
         return MixtureReport.of(self.mixture, self.steps.total_tokens, self.steps.sequence_length)

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from packtrain.data.hub import hub_rows
+from packtrain.data.rows import Raw, read
 from packtrain.errors import UserError
-from packtrain.evaluation.tasks.rows import Raw, read
 from packtrain.evaluation.tasks.spec import Hub, Source
 from packtrain.evaluation.tasks.template import Absent, fill, look
 
@@ -102,25 +103,12 @@ class Collected:
 
 
 def _from_hub(name: str, hub: Hub, collected: Collected) -> Data:
-    try:
-        import datasets  # pyright: ignore[reportMissingImports]
-    except ImportError as error:
-        raise UserError(
-            f"task {name}: {hub.repository} is on the Hugging Face hub, which needs datasets: "
-            "pip install 'packtrain[eval]', or give the file below data_dir=PATH"
-        ) from error
     places = []
     for config in hub.parts or (hub.config,):
-        try:
-            found: Any = datasets.load_dataset(hub.repository, config, split=hub.split)
-        except Exception as error:  # whatever is raised there, the hub did not give the set
-            raise UserError(
-                f"task {name}: the Hugging Face hub did not give {hub.repository} ({type(error).__name__}); "
-                "without a network give the file below data_dir=PATH"
-            ) from error
+        found = hub_rows(hub.repository, config, hub.split, f"task {name}", "give the file below data_dir=PATH")
         places.append(" ".join(part for part in (hub.repository, config, hub.split) if part))
         for number, row in enumerate(found, 1):
-            collected.add(f"{places[-1]}, row {number}", dict(row))
+            collected.add(f"{places[-1]}, row {number}", row)
     digest = hashlib.sha256(repr(collected.rows).encode()).hexdigest()
     return Data(collected.rows, tuple(places), digest, tuple(collected.skipped))
 

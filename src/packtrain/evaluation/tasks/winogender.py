@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from packtrain.data.manifest import file_sha256
+from packtrain.data.rows import read
 from packtrain.errors import UserError
 from packtrain.evaluation.tasks.requests import Answer, Item, Likelihood, Request, Scored
-from packtrain.evaluation.tasks.rows import read
 from packtrain.evaluation.tasks.scoring import Figure, Kept, Scoring, Surroundings, Used, mean
 from packtrain.evaluation.tasks.spec import TaskSpec
 from packtrain.evaluation.tasks.template import Absent, fill

@@ -1,0 +1,51 @@
+"""one prompt, or a talk at the terminal → text on stdout as it is drawn; of a chat the answers alone"""
+
+from __future__ import annotations
+
+import sys
+
+from packtrain.errors import UserError
+from packtrain.inference.chat import ChatCodec, answered
+from packtrain.inference.decoder import Decoder
+from packtrain.inference.generation import Codec, context_limit, generate
+from packtrain.inference.settings import GenerationConfig
+from packtrain.jobs.opening import Ready
+from packtrain.jobs.telling import say
+
+
+def one(decoder: Decoder, codec: Codec, prompt: str, config: GenerationConfig) -> str:
+    """Prints prompt and continuation as it is drawn, of a chat the answer alone; returns what was printed."""
+    pieces = generate(decoder, codec, prompt, config, say)  # what it has to say of the prompt comes first
+    text = "" if isinstance(codec, ChatCodec) else prompt
+    print(text, end="", flush=True)
+    for piece in answered(pieces) if isinstance(codec, ChatCodec) else pieces:
+        text += piece
+        print(piece, end="", flush=True)
+    print()
+    return text
+
+
+def converse(decoder: Decoder, codec: Codec, config: GenerationConfig) -> None:
+    """A prompt a line, its continuation, and so on until the input ends (Ctrl-D) or an empty line."""
+    what = "say something" if isinstance(codec, ChatCodec) else "type a text to continue"
+    say(f"{what}; an empty line or Ctrl-D ends")
+    while True:
+        try:
+            prompt = input("> " if sys.stdin.isatty() else "")
+        except EOFError:
+            return
+        if not prompt:
+            return
+        text = one(decoder, codec, prompt, config)
+        if isinstance(codec, ChatCodec):
+            codec.heard(prompt, text, context_limit(decoder, config), say)
+
+
+def chat_of(ready: Ready, checkpoint: str, system: str | None) -> ChatCodec:
+    """Raises `UserError` where the model was taught no template."""
+    if ready.template is None:
+        raise UserError(
+            f"chat=true: {checkpoint} has no chat template, for it was not fine-tuned: packtrain finetune "
+            f"init_from={checkpoint}, or leave chat=true out"
+        )
+    return ChatCodec(ready.tokenizer, ready.template, system)
