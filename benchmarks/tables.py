@@ -49,8 +49,10 @@ def _cell(name: str, value: Any) -> str:
     if name.endswith("_bytes"):
         return f"{value / 1e6:,.0f} MB"
     if name in ("spread", "matrix_products", "of_none", "overhead", "overhead_cpu") or name.startswith("mfu"):
-        return f"{value:.1%}"
+        return f"{value:.1%}" if abs(value) >= 0.001 or not value else f"{100 * value:.1g}%"
     if isinstance(value, float):
+        if 0 < abs(value) < 0.001:
+            return f"{value:.5f}"
         return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.2f}" if "times" in name else f"{value:.3f}"
     return str(value)
 

@@ -120,6 +120,8 @@ def test_this_cpu_is_measured_on_request(capsys: pytest.CaptureFixture[str]) -> 
     assert found["tokens_per_second_per_gpu"] > 10 and "measured" in found["assumption"]
     assert "measured now" in found["gpu_source"]
     assert "precision=fp32" in plan(capsys, "model=1m", "cluster.gpu=cpu")["unknown"]
+    large = plan(capsys, "model=65b", "cluster.gpu=cpu")
+    assert large["fits"] is False and not [way for way in large["change"] if "nodes" in way or "per_node" in way]
 
 
 def test_the_table_shows_what_the_json_holds(capsys: pytest.CaptureFixture[str]) -> None:
@@ -164,6 +166,7 @@ def test_a_plan_answers_within_a_second_and_a_half_without_torch() -> None:
         ("cluster.pue=inf", "expected at least 1"),
         ("cluster.kg_co2_per_kwh=inf", "expected 0 or more"),
         ("cluster.gpu=v100", "not in the hardware table, and its figures are not guessed"),
+        ("cluster.gpu=A100", "are not guessed; give a100-40gb or a100-80gb or a100-40gb-pcie or a100-80gb-pcie"),
         ("cluster.region=ATLANTIS", "cluster.region=ATLANTIS is not in codecarbon's table"),
         ("parallel.tensor=3", "does not divide the 1 GPUs of the cluster"),
         ("sequences_per_gpu=3", "sequences_per_gpu=3 does not divide the 2048 sequences"),

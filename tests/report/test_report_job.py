@@ -159,6 +159,9 @@ def test_a_foreign_folder_is_one_line(runs_dir: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="holiday is not a run folder"):
         report(runs_dir, str(tmp_path / "holiday"))
     assert list((tmp_path / "holiday").iterdir()) == []
+    with pytest.raises(UserError, match="holiday is a folder: give the page's name in it"):
+        run(ReportJob(runs="quickstart", runs_dir=str(runs_dir), output=str(tmp_path / "holiday")))
+    assert list(tmp_path.glob("holiday*")) == [tmp_path / "holiday"]
 
 
 @pytest.mark.parametrize(

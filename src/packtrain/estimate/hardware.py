@@ -78,10 +78,10 @@ def lookup(device_name: str) -> Gpu | None:
 
 def by_name(name: str) -> Gpu:
     """The row that a configuration names, e.g. `a100-80gb`. Raises `UserError` with the nearest."""
-    gpu = TABLE.get(name.lower().replace("_", "-"))
+    key = name.lower().replace("_", "-")
+    gpu = TABLE.get(key)
     if gpu is None:
-        raise UserError(
-            f"cluster.gpu={name} is not in the hardware table, and its figures are not guessed"
-            f"{did_you_mean(name.lower(), [*TABLE, 'cpu'])}"
-        )
+        kin = [row for row in TABLE if row.startswith(key)]
+        hint = f"; give {' or '.join(kin)}" if kin else did_you_mean(key, [*TABLE, "cpu"])
+        raise UserError(f"cluster.gpu={name} is not in the hardware table, and its figures are not guessed{hint}")
     return gpu

@@ -78,14 +78,15 @@ def _ways(now: Situation) -> Iterator[tuple[str, Situation]]:
         if tensor > now.choice.tensor and tensor <= now.gpus_per_node:
             choice = ParallelChoice(tensor, now.choice.replicate)
             yield f"parallel.tensor={tensor}", change(choice=choice, micro_batch=None)
-    for gpus in (2, 4, 8):
+    alone = now.gpu.generation == "cpu"  # this machine, of which there is one
+    for gpus in () if alone else (2, 4, 8):
         if now.nodes == 1 and gpus > now.gpus_per_node:
             yield f"cluster.gpus_per_node={gpus}", change(gpus_per_node=gpus, micro_batch=None)
             yield (
                 f"cluster.gpus_per_node={gpus} recompute=full",
                 change(gpus_per_node=gpus, recompute="full", micro_batch=None),
             )
-    for nodes in (2, 4, 8, 16, 32, 64):
+    for nodes in () if alone else (2, 4, 8, 16, 32, 64):
         if nodes > now.nodes:
             each = max(8, now.gpus_per_node)
             yield (

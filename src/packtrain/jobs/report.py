@@ -63,6 +63,8 @@ def run(job: ReportJob) -> None:
     folder = paths[0] if len(paths) == 1 else common_folder(paths, Path(job.runs_dir))
     runs, failed = read_all(paths, folder, [root / name for name in names for root in (Path(), Path(job.runs_dir))])
     output = Path(job.output) if job.output else folder / "report.html"
+    if output.is_dir():
+        raise UserError(f"output={output} is a folder: give the page's name in it, output={output / 'report.html'}")
     called = [one.name if len(paths) == 1 else display_name(one.path, folder) for one in runs]
     if job.question is not None or job.compare or job.measure:
         return answer(job, runs, called, failed, output)
