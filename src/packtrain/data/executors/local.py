@@ -27,6 +27,7 @@ from packtrain.data.units import Unreadable, Work, attempt, tell_error, told_err
 from packtrain.errors import UserError
 
 POLL_SECONDS = 0.5
+LEAVE_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
@@ -130,10 +131,12 @@ class _Worker:
         return reason
 
     def stop(self) -> None:
+        self.pipe.close()
+        if self.unit is None:  # it reads that there is no more, and clears up behind itself
+            self.process.join(LEAVE_SECONDS)
         if self.process.is_alive():
             self.process.kill()
         self.process.join()
-        self.pipe.close()
 
 
 class _Pool:
@@ -157,6 +160,8 @@ class _Pool:
                 self.progress.tell(self.finished_documents + sum(worker.documents.value for worker in workers))
             return self.lost
         finally:
+            for worker in workers:  # those that have nothing to do all at once
+                worker.pipe.close()
             for worker in workers:
                 worker.stop()
 
