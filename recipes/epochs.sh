@@ -13,11 +13,11 @@ scale=${scale:-toy} shards=${shards:-data/science/shards}
 [ "$shards" != data/science/shards ] || sh "${0%/*}/data_science.sh"
 
 case $scale in
-  toy) size=170k corpus=40960 ;;
+  toy) size=170k corpus=32768 ;;
   small) size=1m corpus=102400 ;;
 esac
 
 for epochs in 1 2 4 16 64; do
-  packtrain train -m name="epochs-$scale-$epochs" experiment=study data.path="$shards" cluster="${cluster:-local}" model=$size optim.warmup_steps=5 data.tokens=$((epochs * corpus)) data.unique_tokens=$corpus,null seed=1,2,3
+  packtrain train -m name="epochs-$scale-$epochs" experiment=study data.path="$shards" cluster="${cluster:-local}" model=$size optim.warmup_steps=2 data.tokens=$((epochs * corpus)) data.unique_tokens=$corpus,null seed=1,2,3
   packtrain report runs="epochs-$scale-$epochs" question="Does reading $corpus tokens $epochs times reach the loss of as many fresh ones?" compare=data.unique_tokens measure="[val/loss,train/loss,val/loss/python_code,val/loss/python_prose,val/loss/unicode]"
 done

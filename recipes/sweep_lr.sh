@@ -17,6 +17,6 @@ case $scale in
 esac
 
 for size in $sizes; do
-  packtrain train -m name="lr-$scale-$size" experiment=study data.path="$shards" cluster="${cluster:-local}" model="$size" data.tokens=$tokens optim.learning_rate=1e-3,2e-3,4e-3,8e-3,1.6e-2 seed=$seeds
+  packtrain train -m name="lr-$scale-$size" experiment=study data.path="$shards" cluster="${cluster:-local}" model="$size" data.tokens=$tokens optim.learning_rate=2e-3,4e-3,8e-3,1.6e-2,3.2e-2 seed=$seeds
   packtrain report runs="lr-$scale-$size" question="Which learning rate is best for $size?" compare=optim.learning_rate
 done

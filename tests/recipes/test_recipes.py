@@ -55,4 +55,4 @@ def test_a_recipe_holds_packtrain_commands_only_and_says_what_it_costs(recipe: P
 def test_the_shell_hands_over_what_a_user_would_see_run() -> None:
     found = commands(RECIPES[0].parent / "epochs.sh")
     assert found[0] == ["packtrain", "prepare", "domain=python_code", "output=data/python/documents/python_code"]
-    assert sum("data.tokens=2621440" in words for words in found) == 1  # 64 times 40 960
+    assert sum("data.tokens=2097152" in words for words in found) == 1  # 64 times 32 768
