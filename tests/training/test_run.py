@@ -83,6 +83,19 @@ def test_a_finished_run_says_so_and_does_nothing(train) -> None:
     assert {file: file.stat().st_mtime_ns for file in first.run_dir.rglob("*")} == before
 
 
+def test_a_run_that_was_killed_between_its_last_checkpoint_and_its_summary_is_finished(train) -> None:
+    run_dir = train().run_dir
+    before = json.loads((run_dir / "summary.json").read_text())
+    (run_dir / "summary.json").unlink()
+    again = train()
+    assert again.code == 0 and "is finished" in again.out, again.err
+    after = json.loads((run_dir / "summary.json").read_text())
+    assert after.keys() == before.keys()
+    for key in ("finished", "step", "tokens", "train_loss", "validation", "mixture", "spikes", "parameters"):
+        assert after[key] == before[key], key
+    assert len(rows(run_dir)) == 20
+
+
 class StopAfter(Callback):
     """Asks for a stop as Ctrl-C does, or as a cluster that takes its nodes back (SIGTERM)."""
 

@@ -42,6 +42,10 @@ class MixtureLedger(Meter):
             for line in ledger.lines():
                 print(f"  {line}", flush=True)
 
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if self._latest is None:  # nothing was left to train, but the run had no summary yet
+            self._ledger(trainer, pl_module)
+
     def summarise(self, module: Any) -> dict[str, Any]:
         entries = self._latest.entries if self._latest else ()
         return {"mixture": {entry.domain: entry.values() for entry in entries}}

@@ -221,14 +221,14 @@ class LossSpike(Meter):
         return step == self.latest
 
     def measure(self, step: int, trainer: Trainer, module: Any) -> dict[str, float]:
-        return {f"spikes/{name}": float(value) for name, value in self._counts().items()}
+        return {f"spikes/{name}": float(value) for name, value in self._counts(module).items()}
 
-    def _counts(self) -> dict[str, int]:
-        rewinds = read_rewinds(self._run_dir) if self._module.run_dir else ()
+    def _counts(self, module: Any) -> dict[str, int]:
+        rewinds = read_rewinds(module.run_dir) if module.run_dir else ()
         return {"found": self.found + len(rewinds), "skipped": self.skips, "rewinds": len(rewinds)}
 
     def summarise(self, module: Any) -> dict[str, Any]:
-        return {"spikes": self._counts()}
+        return {"spikes": self._counts(module)}  # of a run that ended before its summary was written, too
 
     def state_dict(self) -> dict[str, Any]:
         return {
