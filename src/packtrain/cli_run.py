@@ -142,11 +142,11 @@ class Sweep:
             job, values = checked(self.command, cfg)
             for group in OPEN_SETS:
                 foresee(group, values.get(group))
-            if ranks and not job.dry_run:
+            if ranks and self.command == "train" and not job.dry_run:
                 fits(job, ranks)
         except OmegaConfBaseException as error:
             raise UserError(explain(error, self.command, self.engine, own)) from error
-        if job.dry_run:
+        if values.get("dry_run"):
             raise UserError("a dry run counts on this machine and is not submitted: give dry_run=true beside -m")
         kept = [override for override in own if override.split("=", 1)[0] not in ("name", "run_dir")]
         where = [f"--config-dir={Path(self.config_dir).resolve()}"] if self.config_dir else []

@@ -135,6 +135,11 @@ def test_the_script_holds_names_as_they_are_whatever_the_locale(
     assert (tmp_path / "größe/7.sh").read_bytes().decode() == "#!/bin/bash\n# größe ×\n" and done.job == 7
 
 
+def test_finetune_is_submitted_as_train_is(say: Callable) -> None:
+    code, script, errors = say("finetune", "init_from=runs/a", "data.path=x", "name=ft", *SIZES[4:5], SIZES[-1])
+    assert code == 0 and "run=(finetune init_from=runs/a " in script, errors
+
+
 def test_a_launchers_key_without_a_launcher_says_which_cluster_has_one(say: Callable) -> None:
     code, _, errors = say("train", "model=1m", "hydra.launcher.dry_run=true")
     assert code == 2 and "choose a cluster that is: cluster=slurm" in errors
