@@ -4,7 +4,7 @@
 #   recipes/instruct.sh FILE.jsonl                your own instructions: .jsonl, .json, .parquet, a set of the hub
 #   scale=small base=FOLDER recipes/instruct.sh alpaca.json      LLaMA-7B by LoRA on one GPU; `plan finetune` says it fits
 #
-# Costs:   toy: about three minutes on two CPU cores, and five before for recipes/quickstart.sh where it was not run. No GPU,
+# Costs:   toy: about three minutes on two idle CPU cores (by CPU time), and five before for recipes/quickstart.sh where it was not run. No GPU,
 #          no network. small: not tried yet; its memory is planned by the first line.
 # You see: the plan of a 7B; the loss on held-out responses of the model as it was (before.json) and as it is, by the Flan
 #          protocol and with LoRA; answers in the template; runs/instruct-SCALE/report.html.
