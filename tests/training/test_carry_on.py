@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+from pathlib import Path
 
+import pytest
 import torch
 from safetensors.torch import load_file
 
-from packtrain.checkpoint.directory import read_meta
+from packtrain.checkpoint.carry_on import find_source
+from packtrain.checkpoint.directory import commit, read_meta
+from packtrain.errors import UserError
+from packtrain.model.config import ModelConfig
 from packtrain.training.identity import differences
 from tests.training.test_run import rows, stopped
 
@@ -26,6 +32,16 @@ def test_init_from_another_shape_is_refused(train) -> None:
     first = train(name="first")
     other = train(f"init_from={first.run_dir}", "model.dim=64", name="second")
     assert other.code == 2 and "its model.dim is 32, this run's is 64" in other.err
+
+
+def test_learned_positions_of_another_length_are_refused(tmp_path: Path) -> None:
+    learned = {"dim": 32, "n_layers": 1, "n_heads": 2, "vocab_size": 64, "positions": "learned"}
+    ours, theirs = (ModelConfig(**learned, max_sequence_length=length) for length in (64, 128))
+    path = tmp_path / "checkpoints/step-00000001"
+    commit(path, lambda folder: None, {"step": 1, "model": dataclasses.asdict(theirs)})
+    assert find_source(tmp_path, theirs, "") == path
+    with pytest.raises(UserError, match=r"its model.max_sequence_length is 128, this run's is 64: give model"):
+        find_source(tmp_path, ours, "")
 
 
 def test_a_run_that_began_with_others_weights_goes_on_under_the_same_init_from_only() -> None:

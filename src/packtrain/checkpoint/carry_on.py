@@ -27,7 +27,7 @@ def find_source(source: Path, model: ModelConfig, tokenizer: str) -> Path:
     """The checkpoint that `source` names. Raises `UserError` where its model or tokenizer is another one."""
     path = resolve(source)
     meta: dict[str, Any] = read_meta(path)
-    for name in SHAPE:
+    for name in (*SHAPE, "max_sequence_length") if model.positions == "learned" else SHAPE:  # a row for each position
         there, here = meta["model"].get(name, switches().get(name)), getattr(model, name)
         if there != here:
             raise UserError(
