@@ -3,7 +3,7 @@
 #   recipes/ablations.sh          scale=toy, the embedded corpus
 #   scale=small recipes/ablations.sh
 #
-# Costs:   about 5 minutes on two CPU cores at scale=toy (39 runs of 200 000 tokens), a minute for the shards, 0.001 kWh; one
+# Costs:   about 5 minutes on two CPU cores at scale=toy (39 runs of 200 000 tokens), a minute for the shards, 0.003 kWh; one
 #          H200 by packtrain plan: under a second, which its kernels' launches alone exceed. scale=small: about 6 hours on two
 #          cores, 0.06 kWh; by plan 12 s of an H200. 100 MB of disk. No network.
 # You see: runs/ablations-SCALE/report.html, whose first sentence names the best choice with its held-out bits a byte, its
