@@ -35,7 +35,11 @@ def changed(data: bytes, at: int) -> bytes:
     return data[:at] + bytes(b ^ 0xFF for b in data[at : at + 3]) + data[at + 3 :]
 
 
-@pytest.mark.parametrize("data", [b"".join(ZIPPED), b"".join(PLAIN), gzip.compress(b"".join(PLAIN))])
+@pytest.mark.parametrize(
+    "data",
+    [b"".join(ZIPPED), b"".join(PLAIN), gzip.compress(b"".join(PLAIN))],
+    ids=["a member each", "plain", "one member"],
+)
 def test_whole_files_are_read_as_fastwarc_reads_them(data: bytes) -> None:
     numbers, skips, found = read(data)
     theirs = [r.reader.read() for r in ArchiveIterator(io.BytesIO(data), record_types=WarcRecordType.any_type)]
@@ -57,6 +61,7 @@ def test_the_offset_is_where_the_record_or_its_member_begins() -> None:
         (ZIPPED[2][:40], "broken gzip member"),  # cut: it swallows the head of the next
         (b"junk" * 10, "bytes between gzip members"),
     ],
+    ids=["a bit", "its checksum", "cut", "junk"],
 )
 def test_a_broken_member_costs_itself_alone(middle: bytes, reason: str) -> None:
     numbers, skips, _ = read(b"".join([*ZIPPED[:2], middle, *ZIPPED[3:]]))
