@@ -32,8 +32,8 @@ $(STAMP): pyproject.toml setup.py constraints.txt scripts/fix_torchvision.sh | $
 train: install ## the whole journey on the embedded corpus: prepare, tokenizer, pack, train, evaluate, generate, report
 	@$(IN_VENV) bash recipes/quickstart.sh
 
-test: install ## every test that needs no GPU, except the slow ones
-	@$(BIN)/python -m pytest -m "not slow and not gpu" --durations=25 --durations-min=3
+test: install ## every test that needs no GPU, except the slow ones; two processes share the files of tests
+	@$(BIN)/python -m pytest -m "not slow and not gpu" -n 2 --dist loadfile --no-loadscope-reorder --durations=25 --durations-min=3
 
 # llama.cpp is compiled once, in some eight minutes; pip keeps the wheel for the next environment.
 $(VENV)/.llama_cpp: $(STAMP)

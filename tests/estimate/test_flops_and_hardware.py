@@ -90,6 +90,6 @@ def test_every_row_has_a_source_and_plausible_figures() -> None:
         assert (
             500 < gpu.memory_gb_per_second < 9000 and 30 < gpu.link_gb_per_second <= 900 and 0.7 < gpu.clock_share <= 1
         )
-    with pytest.raises(UserError, match="did you mean 'h100'"):
+    with pytest.raises(UserError, match="give h100 or h100-"):
         by_name("h10")
     assert by_name("A100_80GB").name == "a100-80gb"
