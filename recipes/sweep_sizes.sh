@@ -4,7 +4,9 @@
 #   scale=small recipes/sweep_sizes.sh                 1m to 15m, and 60m foretold
 #   scale=small cluster=slurm recipes/sweep_sizes.sh   each run a job of its own; once they ended, the same again
 #
-# Costs:   COST
+# Costs:   toy: 9 runs and a larger one, 5 M tokens: 4½ minutes of CPU time (measured, one thread), 0.001 kWh (guessed: 10 W);
+#          one H200 by packtrain plan: under a second, which its kernels' launches alone exceed. small: 500 M tokens, by plan
+#          some two minutes of an H200 (not run); the first command says what the largest run costs.
 # You see: runs/sizes-SCALE/report.html: loss against tokens and against FLOPs of all sizes; then the law L(N, D) with
 #          90 % intervals, and by how much it misses the larger run, which it did not see.
 # Again:   members that are finished say so; one that was stopped goes on; the numbers are the same.
