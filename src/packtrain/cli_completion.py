@@ -36,13 +36,13 @@ def print_script(shell: str) -> None:
     from hydra.core.plugins import Plugins
     from hydra.plugins.completion_plugin import CompletionPlugin
 
-    from packtrain.cli_compose import start
+    from packtrain.cli_compose import engine
 
-    loader = start().config_loader
     sys.argv[0] = "packtrain"  # Hydra's script asks the program that argv names
-    for plugin in Plugins.instance().discover(CompletionPlugin):
-        if issubclass(plugin, CompletionPlugin) and plugin.provides() == shell:
-            plugin(loader).install()
+    with engine() as hydra:
+        for plugin in Plugins.instance().discover(CompletionPlugin):
+            if issubclass(plugin, CompletionPlugin) and plugin.provides() == shell:
+                plugin(hydra.config_loader).install()
 
 
 def suggestions(line: str) -> list[str]:
@@ -65,7 +65,8 @@ def suggestions(line: str) -> list[str]:
 def _hydra_suggestions(command: str, rest: str) -> list[str]:
     from hydra.plugins.completion_plugin import DefaultCompletionPlugin
 
-    from packtrain.cli_compose import start
+    from packtrain.cli_compose import engine
 
-    words = DefaultCompletionPlugin(start().config_loader)._query(config_name=command, line=rest)
+    with engine() as hydra:
+        words = DefaultCompletionPlugin(hydra.config_loader)._query(config_name=command, line=rest)
     return [word for word in map(str, words) if not word.startswith("hydra")]

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
 import importlib
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -103,8 +104,9 @@ def _quote_each(values: str) -> str:
     return ",".join(f"'{item.strip()}'" if "=" in item else item for item in values.split(","))
 
 
-def start(config_dir: str | None = None) -> Hydra:
-    """Hydra on packtrain.conf, and before it on the user's own `config_dir`."""
+@contextlib.contextmanager
+def engine(config_dir: str | None = None) -> Iterator[Hydra]:
+    """Hydra on packtrain.conf, and before it on the user's own `config_dir`; its global state ends with the block."""
     GlobalHydra.instance().clear()
     hydra.version.setbase("1.3")
     search_path = create_automatic_config_search_path(None, None, "pkg://packtrain.conf")
@@ -112,7 +114,10 @@ def start(config_dir: str | None = None) -> Hydra:
         if not Path(config_dir).is_dir():
             raise UserError(f"--config-dir {config_dir}: no such folder")
         search_path.prepend("command-line", f"file://{Path(config_dir).resolve()}")
-    return Hydra.create_main_hydra2("packtrain", search_path)
+    try:
+        yield Hydra.create_main_hydra2("packtrain", search_path)
+    finally:
+        GlobalHydra.instance().clear()
 
 
 def quiet(overrides: Sequence[str], **more: str) -> list[str]:

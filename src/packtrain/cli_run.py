@@ -18,7 +18,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from hydra._internal.hydra import Hydra
-from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.plugins import Plugins
@@ -29,7 +28,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from hydra_plugins.packtrain_slurm.slurm_launcher import SlurmLauncher
 from hydra_plugins.packtrain_slurm.torchrun_launcher import TorchrunLauncher
-from packtrain.cli_compose import LAUNCHED, checked, parse, perform, quiet, start
+from packtrain.cli_compose import LAUNCHED, checked, engine, parse, perform, quiet
 from packtrain.cli_errors import explain
 from packtrain.cli_instantiate import OPEN_SETS, foresee
 from packtrain.errors import UserError
@@ -44,32 +43,35 @@ PLACE = ("name", "runs_dir", "run_dir")
 def run(command: str, arguments: Sequence[str], guarded: Guard) -> int:
     """Runs `command` as its arguments say; returns the exit code, of a sweep the worst of its members'."""
     options = parse(arguments, command)
-    engine = start(options.config_dir)
-    try:
-        here = {} if command in LAUNCHED and not dry(options.overrides) else {"hydra/launcher": "basic"}
-        if options.cfg:
-            engine.show_cfg(command, quiet(options.overrides), options.cfg, options.package, options.resolve)
-            return 0
-        if options.info:
-            logging.raiseExceptions = False  # a reader that leaves half-way is no reason for a traceback a line
-            engine.show_info(options.info, command, quiet(options.overrides))
-            logging.getLogger().handlers.clear()  # it prints through the root logger; what comes after must not
-            return 0
-        options.overrides = [*options.overrides, *(f"{key}={value}" for key, value in here.items())]
-        if options.multirun:
-            return Sweep(engine, command, options, guarded).run()
-        cfg = engine.compose_config(command, quiet(options.overrides), RunMode.RUN)
-        elsewhere = not str(cfg.hydra.launcher._target_).startswith(IN_PLACE)
-        if elsewhere and not cfg.get("dry_run"):  # cluster=slurm without -m: an array of one
-            return Sweep(engine, command, options, guarded).run()
-        HydraConfig.instance().set_config(cfg)
-        with open_dict(cfg):
-            del cfg["hydra"]
-        return perform(command, cfg)
-    except (HydraException, OmegaConfBaseException) as error:
-        raise UserError(explain(error, command, engine, options.overrides)) from error
-    finally:
-        GlobalHydra.instance().clear()
+    with engine(options.config_dir) as hydra:
+        try:
+            return composed(hydra, command, options, guarded)
+        except (HydraException, OmegaConfBaseException) as error:
+            raise UserError(explain(error, command, hydra, options.overrides)) from error
+
+
+def composed(engine: Hydra, command: str, options: argparse.Namespace, guarded: Guard) -> int:
+    """Shows, performs or hands on what the options say; returns the exit code. Raises what Hydra raises."""
+    here = {} if command in LAUNCHED and not dry(options.overrides) else {"hydra/launcher": "basic"}
+    if options.cfg:
+        engine.show_cfg(command, quiet(options.overrides), options.cfg, options.package, options.resolve)
+        return 0
+    if options.info:
+        logging.raiseExceptions = False  # a reader that leaves half-way is no reason for a traceback a line
+        engine.show_info(options.info, command, quiet(options.overrides))
+        logging.getLogger().handlers.clear()  # it prints through the root logger; what comes after must not
+        return 0
+    options.overrides = [*options.overrides, *(f"{key}={value}" for key, value in here.items())]
+    if options.multirun:
+        return Sweep(engine, command, options, guarded).run()
+    cfg = engine.compose_config(command, quiet(options.overrides), RunMode.RUN)
+    elsewhere = not str(cfg.hydra.launcher._target_).startswith(IN_PLACE)
+    if elsewhere and not cfg.get("dry_run"):  # cluster=slurm without -m: an array of one
+        return Sweep(engine, command, options, guarded).run()
+    HydraConfig.instance().set_config(cfg)
+    with open_dict(cfg):
+        del cfg["hydra"]
+    return perform(command, cfg)
 
 
 def dry(overrides: Sequence[str]) -> bool:

@@ -6,10 +6,9 @@ import importlib.resources
 from typing import Any
 
 import pytest
-from hydra import compose, initialize_config_module
-from omegaconf import OmegaConf
 
 from packtrain.report.differences import flatten
+from tests import composing
 from tests.recipes.test_recipes import RECIPES, commands
 
 FOLDER = importlib.resources.files("packtrain.conf").joinpath("ablation")
@@ -24,11 +23,7 @@ SWITCHES = {
 
 
 def composed(*overrides: str) -> dict[str, Any]:
-    with initialize_config_module("packtrain.conf", version_base="1.3"):
-        cfg = compose("train", overrides=["experiment=study", "model=170k", *overrides])
-    found = OmegaConf.to_container(cfg, resolve=False)
-    assert isinstance(found, dict)
-    return flatten({str(key): value for key, value in found.items()})
+    return flatten(composing.plain(composing.composed("train", "experiment=study", "model=170k", *overrides)))
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -6,11 +6,10 @@ from typing import Any
 
 import pytest
 import yaml
-from hydra.core.global_hydra import GlobalHydra
-from hydra.types import RunMode
-from omegaconf import OmegaConf, open_dict
+from omegaconf import OmegaConf
 
 from packtrain import cli_compose, cli_help, settings
+from tests.composing import composed, plain
 
 CONF = Path(__file__).parents[2] / "conf"
 COMMANDS = cli_help.commands()
@@ -18,18 +17,10 @@ COMMANDS = cli_help.commands()
 
 def compose(command: str, *overrides: str) -> dict[str, Any]:
     """The plain dict that the job is built from."""
-    try:
-        engine = cli_compose.start()
-        cfg = engine.compose_config(command, list(overrides), RunMode.RUN)
-    finally:
-        GlobalHydra.instance().clear()
-    with open_dict(cfg):
-        del cfg["hydra"]
+    cfg = composed(command, *overrides)
     for key in OmegaConf.missing_keys(cfg):  # ??? waits for the user's path
         OmegaConf.update(cfg, key, "some/path")
-    values = OmegaConf.to_container(cfg, resolve=True)
-    assert isinstance(values, dict)
-    return {str(key): value for key, value in values.items()}
+    return plain(cfg, resolve=True)
 
 
 def job(command: str, *overrides: str) -> Any:

@@ -8,12 +8,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from hydra import compose, initialize_config_module
-from omegaconf import OmegaConf
 
 from packtrain.model.config import ModelConfig, parameter_count
 from packtrain.model.llama import Llama
 from packtrain.settings import build
+from tests import composing
 
 LADDER = ["1m", "5m", "15m", "60m", "150m", "400m", "1b"]
 STUDIES = ["60k", "170k", "320k", "730k"]  # with 512 pieces
@@ -27,9 +26,8 @@ COMMENT = re.compile(r"# parameters: ([\d ]+) with vocabulary ([\d ]+); ([\d ]+)
 
 
 def composed(size: str, vocab_size: int = 32_000) -> ModelConfig:
-    with initialize_config_module("packtrain.conf", version_base="1.3"):
-        cfg = compose(overrides=[f"+model={size}", f"+data.vocab_size={vocab_size}"])
-    return build(ModelConfig, OmegaConf.to_container(cfg.model, resolve=True), "model")  # pyright: ignore[reportArgumentType]
+    cfg = composing.composed("plan", f"model={size}", f"data.vocab_size={vocab_size}")
+    return build(ModelConfig, composing.plain(cfg.model, resolve=True), "model")
 
 
 def test_these_are_all_sizes() -> None:

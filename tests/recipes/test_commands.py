@@ -6,12 +6,10 @@ import shlex
 from pathlib import Path
 
 import pytest
-from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.types import RunMode
-from omegaconf import OmegaConf, open_dict
 
 from packtrain import cli_compose, cli_help, settings
+from tests.composing import composed, plain
 from tests.recipes import test_recipes
 
 ROOT = Path(__file__).parents[2]
@@ -69,19 +67,13 @@ def test_a_printed_command_composes_into_its_job(line: str) -> None:
     if "--help" in rest or "-h" in rest:
         return
     options = cli_compose.parse(rest, command)
-    engine = cli_compose.start()
-    try:
-        for overrides in members(engine, options.overrides) if options.multirun else [options.overrides]:
-            cfg = engine.compose_config(command, overrides, RunMode.RUN)
-            with open_dict(cfg):
-                del cfg["hydra"]
-            values = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=not options.cfg)
-            assert isinstance(values, dict)
-            if not options.cfg:
-                module = importlib.import_module(f"packtrain.jobs.{command}")
-                settings.build(getattr(module, f"{command.title()}Job"), {str(k): v for k, v in values.items()})
-    finally:
-        GlobalHydra.instance().clear()
+    with cli_compose.engine() as engine:
+        several = members(engine, options.overrides) if options.multirun else [options.overrides]
+    for overrides in several:
+        values = plain(composed(command, *overrides), resolve=True, throw_on_missing=not options.cfg)
+        if not options.cfg:
+            module = importlib.import_module(f"packtrain.jobs.{command}")
+            settings.build(getattr(module, f"{command.title()}Job"), values)
 
 
 def test_the_reader_of_pages_finds_commands_and_leaves_forms_out() -> None:
