@@ -1,15 +1,18 @@
 """hostile programs → each way of holding them → none gets out, none stays, and the outcome says that it did not pass"""
 
 import contextlib
+import ctypes
+import functools
 import os
 import re
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from packtrain.errors import UserError
@@ -36,13 +39,22 @@ def refused(source: str, way: str, error: str = "PermissionError") -> None:
 JAIL = "packtrain.evaluation.sandbox import jail"  # in the command line of every jail
 
 
-def running(mark: str = JAIL) -> list[str]:
-    """The processes with `mark` in their command line."""
+def running() -> list[psutil.Process]:
+    """The jails below this process, whoever began them: those of other tests, and of other programs, are no matter."""
     found = []
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        with contextlib.suppress(OSError):
-            found.append(path.read_bytes().replace(b"\0", b" ").decode(errors="replace"))
-    return [line for line in found if mark in line]
+    for process in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.Error):  # it has ended meanwhile; one that waits to be buried says nothing
+            found += [process] if JAIL in " ".join(process.cmdline()) else []
+    return found
+
+
+@pytest.fixture(autouse=True, scope="module")
+def orphans() -> Iterator[None]:
+    """A process whose parent has ended becomes a child of this one, so that `running` sees it."""
+    set_child_subreaper = functools.partial(ctypes.CDLL(None).prctl, 36)
+    set_child_subreaper(1)
+    yield
+    set_child_subreaper(0)
 
 
 def test_what_comes_to_its_end_passes_and_what_raises_does_not(way: str) -> None:
@@ -238,6 +250,16 @@ def test_a_killed_evaluation_leaves_no_program_behind(way: str, tmp_path: Path) 
         wait_for(lambda: started.exists() and bool(running()))
         time.sleep(0.3)  # until the program sleeps
         evaluation.kill()
+    wait_for(lambda: not running())
+
+
+def test_a_jail_without_its_parent_would_be_seen() -> None:
+    """What the tests above look with."""
+    child = f"import subprocess, sys\nsubprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)', {JAIL!r}])"
+    assert not running()
+    subprocess.run([sys.executable, "-c", child], check=True)
+    (orphan,) = running()
+    orphan.kill()
     wait_for(lambda: not running())
 
 
