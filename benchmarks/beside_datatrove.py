@@ -4,6 +4,7 @@
     common_crawl: reading WET    WarcReader on a made WET (benchmarks.made_wet)
     c4                           WarcReader → LanguageFilter → C4QualityFilter → SentenceDedup of three-sentence spans
     common_crawl                 WarcReader → SentenceDedup of single lines → 300 characters → LanguageFilter
+    … each line's first kept     the same by one rule: SentenceDedup keeps the first copy of a line, CCNet none
 
 datatrove has blocks for no other domain of the seven. Its language filter gets lid.176.ftz, the model that ours uses:
 the one it would load from the network is the same, unquantised. Both sides read the file and keep documents in memory.
@@ -18,6 +19,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import redirect_stderr
+from functools import partial
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -33,8 +35,10 @@ from packtrain.data.step import Skips, Tally
 MIN_CHARACTERS = 300  # as common_crawl keeps them
 
 
-def rows(corpora: Path, wet: Path, size: int, ours: Callable[[str], set[str]], rounds: int) -> Iterator[dict[str, Any]]:
-    """wet: the made file, of `size` bytes unpacked. ours: a domain's name → the URLs of the pages it keeps."""
+def rows(
+    corpora: Path, wet: Path, size: int, ours: Callable[[str, dict[str, Any]], set[str]], rounds: int
+) -> Iterator[dict[str, Any]]:
+    """wet: the made file, of `size` bytes unpacked. ours: a domain's name, parameters → the URLs of the kept pages."""
     from datatrove.data import Document as Page
     from datatrove.pipeline.filters import C4QualityFilter
 
@@ -51,8 +55,10 @@ def rows(corpora: Path, wet: Path, size: int, ours: Callable[[str], set[str]], r
     made = len(_read_by_us(wet))
     read_by_them = lambda: {page.metadata["url"] for page in _reader(wet)()}  # noqa: E731
     yield from _pair("common_crawl: reading WET", lambda: _read_by_us(wet), read_by_them, size, made, rounds)
-    yield from _pair("c4", lambda: ours("c4"), lambda: c4(wet), size, made, rounds)
-    yield from _pair("common_crawl", lambda: ours("common_crawl"), lambda: common_crawl(wet), size, made, rounds)
+    yield from _pair("c4", lambda: ours("c4", {}), lambda: c4(wet), size, made, rounds)
+    for what, keep in (("common_crawl", "none"), ("common_crawl, each line's first kept", "first")):
+        mine = partial(ours, "common_crawl", {"repeated_lines": {"keep": keep}})
+        yield from _pair(what, mine, lambda: common_crawl(wet), size, made, rounds)
 
 
 def _read_by_us(wet: Path) -> set[str]:

@@ -131,10 +131,11 @@ def beside_datatrove(corpora: Path, pages: int, rounds: int) -> Iterator[dict[st
     with tempfile.TemporaryDirectory() as folder:
         wet = made_wet.make(Path(folder), corpora, pages)
 
-        def ours(name: str) -> set[str]:
+        def ours(name: str, values: dict[str, Any]) -> set[str]:
             domain = find(name)
             assert isinstance(domain, Domain)
-            return {document.url or document.id for document in Pass().documents(domain, domain.parameters(), wet)}
+            parameters = settings.build(domain.parameters, values)
+            return {document.url or document.id for document in Pass().documents(domain, parameters, wet)}
 
         yield from other.rows(corpora, wet, _size(wet), ours, rounds)
 

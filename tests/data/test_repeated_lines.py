@@ -2,6 +2,7 @@
 
 import hashlib
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -33,9 +34,21 @@ def test_every_copy_of_a_repeated_line_goes_the_first_too(tmp_path: Path) -> Non
     assert dict(tally.dropped) == {"nothing but repeated lines": 1}
 
 
-def test_a_refrain_within_one_document_stays(tmp_path: Path) -> None:
+def test_the_first_copy_stays_where_that_is_asked_with_its_refrains(tmp_path: Path) -> None:
+    one = document("Accept all cookies\nLlamas carry loads.\nAccept all cookies", "1")
+    two = document("ACCEPT all cookies!\nAlpacas give wool.", "2")
+    three = document("Accept all cookies\nVicuñas are wild.\nAlpacas give wool.", "3")
+    left = {"1": one.text, "2": "Alpacas give wool.", "3": "Vicuñas are wild."}
+    for shards in (1, 7):
+        texts, tally = run(RepeatedLines("first", min_characters=0), [[one, two], [], [three]], tmp_path, shards)
+        assert texts == left
+        assert dict(tally.removed) == {"repeated line": 3}
+
+
+@pytest.mark.parametrize("keep", ["none", "first"])
+def test_a_refrain_within_one_document_stays(keep: Literal["none", "first"], tmp_path: Path) -> None:
     song = document("la la la\nfirst verse\nla la la\nsecond verse", "1")
-    texts, _ = run(RepeatedLines(min_characters=0), [[song], [document("another song", "2")]], tmp_path)
+    texts, _ = run(RepeatedLines(keep, min_characters=0), [[song], [document("another song", "2")]], tmp_path)
     assert texts["1"] == song.text
 
 

@@ -105,7 +105,7 @@ class Decision:
 
 
 def first_two(entries: np.ndarray) -> np.ndarray:
-    """Of sorted entries with the same hash the first two: what a part must tell of them."""
+    """Of sorted hashes, or entries with the same hash, the first two: what a part must tell of them."""
     third = np.zeros(len(entries), bool)
     third[2:] = _same(entries[2:], entries[:-2])
     return entries[~third]
@@ -120,7 +120,9 @@ def repeated(entries: np.ndarray) -> np.ndarray:
 
 def _same(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Whether rows agree in all but their owners."""
-    return np.logical_and.reduce([a[name] == b[name] for name in a.dtype.names or () if name != "owner"])
+    if not a.dtype.names:
+        return a == b
+    return np.logical_and.reduce([a[name] == b[name] for name in a.dtype.names if name != "owner"])
 
 
 def _edge(number: int, count: int) -> np.uint64:

@@ -2,6 +2,7 @@
 
 CCNet (Wenzek et al., 2019, section 3.1): lower case, numbers become 0, punctuation and accents go, the first 64 bits of
 SHA-1. **Every** copy of a repeated line goes, the first too: menus, cookie notices and licences have no good copy.
+`keep=first` leaves the first one in the order of the files, as later pipelines do (datatrove's, in benchmarks.prepare).
 A line twice within one document, a refrain, is not repeated across documents and stays.
 
 Merging is bounded in memory whatever the number of lines (hash_ranges).
@@ -19,8 +20,8 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from packtrain.data.documents import Document
-from packtrain.data.hash_ranges import ALL, Decision, Shard, merge
+from packtrain.data.documents import Document, key_number
+from packtrain.data.hash_ranges import ALL, ENTRY, Decision, Shard, first_two, key, merge, repeated
 from packtrain.data.step import Tally
 from packtrain.errors import UserError
 
@@ -51,13 +52,15 @@ def line_hash(line: str, salt: bytes = b"") -> int:
 
 @dataclass(frozen=True)
 class RepeatedLines:
-    """Cuts every copy of the lines that more than one document of a group has.
+    """Cuts the lines that more than one document of a group has.
 
+    keep             of the copies: none, as CCNet, or the first
     group            run: all input is one group; folder: the files of one folder are; file: each file by itself.
                      CCNet's groups were 50 files of 1 600, one dump at a time
     min_characters   a document with fewer characters left is dropped (300 in CCNet)
     """
 
+    keep: Literal["none", "first"] = "none"
     group: Literal["run", "folder", "file"] = "run"
     min_characters: int = 300
     name: ClassVar[str] = "repeated lines"
@@ -72,37 +75,43 @@ class RepeatedLines:
         source = document.source if self.group == "file" else document.source.rpartition("/")[0]
         return hashlib.sha1(source.encode("utf-8", "replace"), usedforsecurity=False).digest()
 
+    @property
+    def _dtype(self) -> np.dtype:
+        """Of a row: a hash, and with `keep=first` whose it is."""
+        return ENTRY if self.keep == "first" else np.dtype(np.uint64)
+
     def collect(self, documents: Iterable[Document]) -> np.ndarray:
-        """Sorted hashes; one that several documents of the part have stands twice."""
-        parts = [np.empty(0, np.uint64)]
+        """Rows sorted by hash, in the order of the documents: the first two of each hash, of two documents."""
+        parts = [np.empty(0, self._dtype)]
         for document in documents:
             salt = self._salt(document)
             hashes = {line_hash(line, salt) for line in document.text.split("\n")} - {0}
-            parts.append(np.fromiter(hashes, np.uint64, len(hashes)))
-        values, counts = np.unique(np.concatenate(parts), return_counts=True)
-        return np.repeat(values, np.minimum(counts, 2))
+            rows = np.empty(len(hashes), self._dtype)
+            key(rows)[:] = np.fromiter(hashes, np.uint64, len(hashes))
+            if rows.dtype.names:
+                rows["owner"] = key_number(document.id)
+            parts.append(rows)
+        rows = np.concatenate(parts)
+        return first_two(rows[np.argsort(key(rows), kind="stable")])
 
     def merge(self, parts: Iterable[Path], output: Path, shard: Shard = ALL) -> None:
-        merge(parts, output, _twice, np.dtype(np.uint64), shard)
+        merge(parts, output, repeated, self._dtype, shard)
 
     def apply(self, documents: Iterable[Document], decision: Decision, tally: Tally) -> Iterator[Document]:
         for document in documents:
             salt, lines = self._salt(document), document.text.split("\n")
             hashes = np.array([line_hash(line, salt) for line in lines], np.uint64)
-            repeated, _ = decision.find(hashes)
+            again, rows = decision.find(hashes)
+            if rows.dtype.names:
+                again &= rows["owner"] != key_number(document.id)
             empty = hashes == 0
-            tally.cut("repeated line", int(repeated.sum()))
+            tally.cut("repeated line", int(again.sum()))
             tally.cut("line without words", int((empty & np.array([bool(x.strip()) for x in lines])).sum()))
-            left = [line for line, cut in zip(lines, repeated | empty, strict=True) if not cut]
+            left = [line for line, cut in zip(lines, again | empty, strict=True) if not cut]
             text = "\n".join(left)
             if not left:
                 tally.drop(document, "nothing but repeated lines")
             elif len(text) < self.min_characters:
-                tally.drop(document, "too short without repeated lines" if repeated.any() else "too short")
+                tally.drop(document, "too short without repeated lines" if again.any() else "too short")
             else:
                 yield tally.change(document, replace(document, text=text))
-
-
-def _twice(hashes: np.ndarray) -> np.ndarray:
-    """Each of the sorted hashes that stands more than once, once."""
-    return np.unique(hashes[1:][hashes[1:] == hashes[:-1]])
