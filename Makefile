@@ -10,7 +10,7 @@ STAMP := $(VENV)/.installed
 IN_VENV := PATH="$(abspath $(BIN)):$$PATH"
 
 .DEFAULT_GOAL := help
-.PHONY: help install train test test-slow check format clean-runs clean
+.PHONY: help install train test test-slow lmplz check format clean-runs clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -40,6 +40,11 @@ $(VENV)/.llama_cpp: $(STAMP)
 	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[llamacpp]'
 	bash scripts/fix_torchvision.sh $(BIN)/python
 	@touch $@
+
+lmplz: $(BIN)/lmplz ## KenLM's lmplz, which quality train=lm calls; compiled in a minute, wants cmake, g++ and Boost
+
+$(BIN)/lmplz: $(STAMP)
+	@sh scripts/build_lmplz.sh $(BIN)
 
 test-slow: install $(VENV)/.llama_cpp ## the tests that take minutes
 	@$(BIN)/python -m pytest -m "slow and not gpu"

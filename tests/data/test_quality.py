@@ -1,7 +1,6 @@
 """Perplexity to KenLM's own numbers, percentiles of the run, the classifier, and what their commands refuse"""
 
 import json
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -178,11 +177,15 @@ def test_the_classifier_learns_and_the_same_input_gives_the_same_bytes(
     assert not len(features(""))
 
 
+def kenlm(program: str) -> str:
+    """KenLM's own program; `make lmplz` builds it, and .ci/run does."""
+    return lmplz.installed(program) or pytest.skip(f"no {program} of KenLM: make lmplz")
+
+
 def test_the_language_model_is_trained_by_lmplz_and_keeps_pages_like_its_text(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    if shutil.which("lmplz") is None:
-        pytest.skip("lmplz of KenLM is not on the PATH: docs/domains/common_crawl.md says how to build it")
+    kenlm("lmplz")
     cited, others = corpora(tmp_path)
     model = tmp_path / "model"
     job(train="lm", input=str(cited), output=str(model), lm={"memory": "100M", "order": 3})
@@ -259,9 +262,10 @@ def test_lmplz_that_fails_is_told_in_one_line_and_leaves_nothing(tmp_path: Path)
 def test_what_cannot_be_trained_is_one_line_with_the_remedy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cited, others = corpora(tmp_path, 5)
     monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr("sys.executable", str(tmp_path / "python"))
     out = str(tmp_path / "out")
     for values, message in [
-        ({"train": "lm"}, r"lmplz of KenLM is not on the PATH; build it as docs/domains/common_crawl\.md says"),
+        ({"train": "lm"}, r"lmplz of KenLM is not on the PATH; build it with make lmplz"),
         (
             {"train": "lm", "lm": {"lmplz": "/no/lmplz"}},
             r"lm.lmplz=/no/lmplz: no such program; build it.*or give lm.lmplz=PATH",
@@ -300,16 +304,15 @@ def test_models_that_are_none_are_said_with_the_command_that_makes_one(tmp_path:
 
 
 def test_kenlm_itself_agrees_on_a_model_of_order_five(tmp_path: Path) -> None:
-    if shutil.which("lmplz") is None or shutil.which("query") is None:
-        pytest.skip("lmplz and query of KenLM are not on the PATH: docs/domains/common_crawl.md says how to build them")
+    query = kenlm("query")
     lines = [" ".join(np.random.default_rng(i).choice(REFERENCE.split(), 12)) for i in range(200)]
     (tmp_path / "text").write_text("\n".join(lines) + "\n")
-    command = [lmplz.find(None), "-o", "5", "--discount_fallback", "-S", "100M", "--text", tmp_path / "text"]
+    command = [kenlm("lmplz"), "-o", "5", "--discount_fallback", "-S", "100M", "--text", tmp_path / "text"]
     subprocess.run([*command, "--arpa", tmp_path / "a.arpa"], check=True, capture_output=True)
     convert(tmp_path / "a.arpa", tmp_path, {})
     test = [*lines[:20], "an unknown word of the journal", "museum"]
     asked = {"input": "\n".join(test) + "\n", "text": True, "capture_output": True, "check": True}
-    answer = subprocess.run(["query", "-v", "sentence", str(tmp_path / "a.arpa")], **asked).stdout
+    answer = subprocess.run([query, "-v", "sentence", str(tmp_path / "a.arpa")], **asked).stdout
     theirs = [float(line.split()[1]) for line in answer.splitlines() if line.startswith("Total:")]
     model = NGramModel(tmp_path)
     assert [model.tokens_log10([line.split()])[0] for line in test] == pytest.approx(theirs, rel=1e-5, abs=1e-4)

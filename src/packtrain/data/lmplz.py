@@ -1,12 +1,14 @@
 """documents ─normalised, in pieces→ text, a line a sentence ─lmplz→ ARPA ─→ n-gram model in a folder
 
-`lmplz` is KenLM's program for interpolated modified Kneser-Ney models on disk; it is found on the PATH or named.
+`lmplz` is KenLM's program for interpolated modified Kneser-Ney models on disk; it is named, or found on the PATH or
+beside the running Python, where `make lmplz` puts it.
 """
 
 from __future__ import annotations
 
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -17,16 +19,21 @@ from packtrain.data.perplexity import TOKENIZER, token_lines
 from packtrain.errors import Failure, UserError
 from packtrain.tokenizer.tokenizer import Tokenizer
 
-REMEDY = "build it as docs/domains/common_crawl.md says (some minutes), or give lm.lmplz=PATH"
+REMEDY = "build it with make lmplz (a minute; docs/domains/common_crawl.md), or give lm.lmplz=PATH"
 
 
 def find(lmplz: str | None) -> str:
     """The program, or a `UserError` that says how to get it."""
-    found = shutil.which(lmplz or "lmplz")
+    found = shutil.which(lmplz) if lmplz else installed("lmplz")
     if found is None:
         where = f"lm.lmplz={lmplz}: no such program" if lmplz else "lmplz of KenLM is not on the PATH"
         raise UserError(f"{where}; {REMEDY}")
     return found
+
+
+def installed(program: str) -> str | None:
+    """Where a program of KenLM's stands."""
+    return shutil.which(program) or shutil.which(program, path=str(Path(sys.executable).parent))
 
 
 def train(
