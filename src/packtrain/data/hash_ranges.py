@@ -104,6 +104,21 @@ class Decision:
         return table[np.searchsorted(key(table), value) : np.searchsorted(key(table), value, side="right")]
 
 
+def gather(found: Iterable[tuple[np.ndarray, int]], dtype: np.dtype = ENTRY) -> np.ndarray:
+    """(hashes of a document, its key), … → a part: sorted by hash, in the documents' order, the first two rows of each.
+
+    dtype: of a row, ENTRY or the hash alone."""
+    parts = [np.empty(0, dtype)]
+    for hashes, owner in found:
+        rows = np.empty(len(hashes), dtype)
+        key(rows)[:] = hashes
+        if dtype.names:
+            rows["owner"] = owner
+        parts.append(rows)
+    rows = np.concatenate(parts)
+    return first_two(rows[np.argsort(key(rows), kind="stable")])
+
+
 def first_two(entries: np.ndarray) -> np.ndarray:
     """Of sorted hashes, or entries with the same hash, the first two: what a part must tell of them."""
     third = np.zeros(len(entries), bool)

@@ -18,7 +18,7 @@ from typing import ClassVar
 import numpy as np
 
 from packtrain.data.documents import Document, key_number
-from packtrain.data.hash_ranges import ALL, ENTRY, Decision, Shard, first_two, merge, repeated
+from packtrain.data.hash_ranges import ALL, ENTRY, Decision, Shard, gather, merge, repeated
 from packtrain.data.shingles import Hashes, all_shingles, mixed
 from packtrain.data.step import Tally
 from packtrain.errors import UserError
@@ -60,15 +60,8 @@ class MinHash:
         return buckets
 
     def collect(self, documents: Iterable[Document]) -> np.ndarray:
-        """Sorted by hash, in the order of the documents: the first two entries of each bucket."""
-        parts = [np.empty(0, ENTRY)]
-        for document in documents:
-            buckets = self.buckets(document.text)
-            entries = np.empty(len(buckets), ENTRY)
-            entries["hash"], entries["owner"] = buckets, key_number(document.id)
-            parts.append(entries)
-        entries = np.concatenate(parts)
-        return first_two(entries[np.argsort(entries["hash"], kind="stable")])
+        """The first two entries of each bucket."""
+        return gather((self.buckets(document.text), key_number(document.id)) for document in documents)
 
     def merge(self, parts: Iterable[Path], output: Path, shard: Shard = ALL) -> None:
         merge(parts, output, repeated, ENTRY, shard)

@@ -21,7 +21,7 @@ from typing import ClassVar, Literal
 import numpy as np
 
 from packtrain.data.documents import Document, key_number
-from packtrain.data.hash_ranges import ALL, ENTRY, Decision, Shard, first_two, key, merge, repeated
+from packtrain.data.hash_ranges import ALL, ENTRY, Decision, Shard, gather, merge, repeated
 from packtrain.data.step import Tally
 from packtrain.errors import UserError
 
@@ -81,18 +81,14 @@ class RepeatedLines:
         return ENTRY if self.keep == "first" else np.dtype(np.uint64)
 
     def collect(self, documents: Iterable[Document]) -> np.ndarray:
-        """Rows sorted by hash, in the order of the documents: the first two of each hash, of two documents."""
-        parts = [np.empty(0, self._dtype)]
-        for document in documents:
-            salt = self._salt(document)
-            hashes = {line_hash(line, salt) for line in document.text.split("\n")} - {0}
-            rows = np.empty(len(hashes), self._dtype)
-            key(rows)[:] = np.fromiter(hashes, np.uint64, len(hashes))
-            if rows.dtype.names:
-                rows["owner"] = key_number(document.id)
-            parts.append(rows)
-        rows = np.concatenate(parts)
-        return first_two(rows[np.argsort(key(rows), kind="stable")])
+        """The first two rows of each hash, of two documents."""
+        return gather(((self._hashes(document), key_number(document.id)) for document in documents), self._dtype)
+
+    def _hashes(self, document: Document) -> np.ndarray:
+        """Of its lines, each once."""
+        salt = self._salt(document)
+        found = {line_hash(line, salt) for line in document.text.split("\n")} - {0}
+        return np.fromiter(found, np.uint64, len(found))
 
     def merge(self, parts: Iterable[Path], output: Path, shard: Shard = ALL) -> None:
         merge(parts, output, repeated, self._dtype, shard)

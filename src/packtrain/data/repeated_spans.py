@@ -14,7 +14,7 @@ from typing import ClassVar
 import numpy as np
 
 from packtrain.data.documents import Document, key_number
-from packtrain.data.hash_ranges import ALL, ENTRY, Decision, Shard, first_two, merge, repeated
+from packtrain.data.hash_ranges import ALL, ENTRY, Decision, Shard, gather, merge, repeated
 from packtrain.data.repeated_lines import line_hash
 from packtrain.data.sentences import sentences
 from packtrain.data.step import Tally
@@ -46,15 +46,8 @@ class RepeatedSpans:
         return lines, spans
 
     def collect(self, documents: Iterable[Document]) -> np.ndarray:
-        """Sorted by hash, in the order of the documents: the first two entries of each."""
-        parts = [np.empty(0, ENTRY)]
-        for document in documents:
-            _, spans = self._spans(document.text)
-            entries = np.empty(len(spans), ENTRY)
-            entries["hash"], entries["owner"] = spans, key_number(document.id)
-            parts.append(entries)
-        entries = np.concatenate(parts)
-        return first_two(entries[np.argsort(entries["hash"], kind="stable")])
+        """The first two entries of each span."""
+        return gather((self._spans(document.text)[1], key_number(document.id)) for document in documents)
 
     def merge(self, parts: Iterable[Path], output: Path, shard: Shard = ALL) -> None:
         merge(parts, output, repeated, ENTRY, shard)
