@@ -5,9 +5,9 @@
 #
 # Costs:   toy: 30 runs, 17 M tokens: about 8 minutes of CPU time by this size's speed (not yet run to its end), 0.0013 kWh
 #          (guessed: 10 W); one H200 by packtrain plan: under a second, which its kernels' launches alone exceed.
-# You see: for each number of epochs a page runs/epochs-SCALE-N/report.html whose first sentence compares the repeated corpus
-#          (data.unique_tokens=…) with fresh text of the same length (null), held out, in training and by domain. Where the
-#          held-out loss no longer follows the fresh one's, repetition has begun to hurt.
+# You see: runs/epochs-SCALE/report.html, whose first sentence says at how many tokens the repeated corpus
+#          (data.unique_tokens=…) is worse held out than fresh text of the same length (null), and by how much; below it
+#          both of them against tokens: held out, in training, and by domain.
 # Again:   members that are finished say so; the numbers are the same.
 set -eu
 scale=${scale:-toy} shards=${shards:-data/science/shards}
@@ -18,7 +18,9 @@ case $scale in
   small) size=1m corpus=102400 ;;
 esac
 
+runs=
 for epochs in 1 2 4 16 64; do
   packtrain train -m name="epochs-$scale-$epochs" experiment=study data.path="$shards" cluster="${cluster:-local}" model=$size optim.warmup_steps=2 data.tokens=$((epochs * corpus)) data.unique_tokens=$corpus,null seed=1,2,3
-  packtrain report runs="epochs-$scale-$epochs" question="Does reading $corpus tokens $epochs times reach the loss of as many fresh ones?" compare=data.unique_tokens measure="[val/loss,train/loss,val/loss/python_code,val/loss/python_prose,val/loss/unicode]"
+  runs=$runs,epochs-$scale-$epochs
 done
+packtrain report runs="[${runs#,}]" output="runs/epochs-$scale/report.html" question="'$corpus tokens read 1, 2, 4, 16 and 64 times: where does repetition begin to hurt?'" compare=data.unique_tokens reference="'data.unique_tokens=null'" along=data.tokens measure="[val/loss,train/loss,val/loss/python_code,val/loss/python_prose,val/loss/unicode]"

@@ -13,8 +13,8 @@ set -eu
 sh "${0%/*}/sweep_sizes.sh"
 
 scale=${scale:-toy} shards=${shards:-data/science/shards}
-case $scale in # tokens D, so that 6 N D + 2 N S is the same for each N: toy S = 4 M, small S = 80 M with 512 pieces
-  toy) members="60k:9_054_000 170k:2_256_000 320k:600_000" seeds=1,2 ;;
+case $scale in # tokens D, so that 6 N D + 2 N S is the same for each N: toy S = 1.5 M, small S = 80 M with 512 pieces
+  toy) members="60k:3_395_000 170k:846_000 320k:225_000" seeds=1,2,3 ;;
   small) members="5m:218_600_000 15m:40_000_000" seeds=1 ;;
 esac
 
@@ -23,5 +23,5 @@ for member in $members; do
   packtrain train -m name="overtrain-$scale-${member%:*}" experiment=study data.path="$shards" cluster="${cluster:-local}" model="${member%:*}" data.tokens="${member#*:}" seed=$seeds
   runs=$runs,overtrain-$scale-${member%:*}
 done
-packtrain report runs="[${runs#,}]" output="runs/overtrain-$scale/report.html" question="Which size makes the best use of the same FLOPs for training and serving?" compare=model.name
+packtrain report runs="[${runs#,}]" output="runs/overtrain-$scale/report.html" question="Which size makes the best use of the same FLOPs for training and serving?" compare=model.name measure=val/loss
 packtrain plan fit runs="[sizes-$scale]" predict="[${runs#,}]"

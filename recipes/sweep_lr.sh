@@ -13,11 +13,13 @@ scale=${scale:-toy} shards=${shards:-data/science/shards}
 [ "$shards" != data/science/shards ] || sh "${0%/*}/data_science.sh"
 
 case $scale in
-  toy) sizes="60k 170k 320k" tokens=200_000 seeds=1,2 ;;
+  toy) sizes="60k 170k 320k 730k" tokens=200_000 seeds=1,2,3 ;;
   small) sizes="1m 5m 15m" tokens=20_000_000 seeds=1,2,3 ;;
 esac
 
+runs=
 for size in $sizes; do
   packtrain train -m name="lr-$scale-$size" experiment=study data.path="$shards" cluster="${cluster:-local}" model="$size" data.tokens=$tokens optim.learning_rate=2e-3,4e-3,8e-3,1.6e-2,3.2e-2 seed=$seeds
-  packtrain report runs="lr-$scale-$size" question="Which learning rate is best for $size?" compare=optim.learning_rate
+  runs=$runs,lr-$scale-$size
 done
+packtrain report runs="[${runs#,}]" output="runs/lr-$scale/report.html" question="Which peak learning rate is best for each size?" compare=optim.learning_rate along=model.name measure=val/loss

@@ -15,14 +15,14 @@ scale=${scale:-toy} shards=${shards:-data/science/shards}
 [ "$shards" != data/science/shards ] || sh "${0%/*}/data_science.sh"
 
 case $scale in
-  toy) sizes=60k,170k,320k lengths=200_000,400_000,800_000 larger=730k longest=800_000 ;;
-  small) sizes=1m,5m,15m lengths=20_000_000,40_000_000,80_000_000 larger=60m longest=80_000_000 ;;
+  toy) sizes=60k,170k,320k lengths=200_000,400_000,800_000 larger=730k longest=800_000 seeds=1,2 ;;
+  small) sizes=1m,5m,15m lengths=20_000_000,40_000_000,80_000_000 larger=60m longest=80_000_000 seeds=1 ;;
 esac
 
 packtrain plan model=$larger data=packed data.path="$shards" data.vocab_size=512 data.tokens=$longest precision=fp32
 
-packtrain train -m name="sizes-$scale" experiment=study data.path="$shards" cluster="${cluster:-local}" model=$sizes data.tokens=$lengths
-packtrain train name="sizes-$scale-larger" experiment=study data.path="$shards" model=$larger data.tokens=$longest
+packtrain train -m name="sizes-$scale" experiment=study data.path="$shards" cluster="${cluster:-local}" model=$sizes data.tokens=$lengths seed=$seeds
+packtrain train -m name="sizes-$scale-larger" experiment=study data.path="$shards" cluster="${cluster:-local}" model=$larger data.tokens=$longest seed=$seeds
 
-packtrain report runs="[sizes-$scale,sizes-$scale-larger]" output="runs/sizes-$scale/report.html"
+packtrain report runs="[sizes-$scale,sizes-$scale-larger]" output="runs/sizes-$scale/report.html" question="Does the larger model reach the lower loss?" compare=model.name along=data.tokens measure=val/loss
 packtrain plan fit runs="[sizes-$scale]" predict="[sizes-$scale-larger]"

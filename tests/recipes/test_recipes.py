@@ -9,8 +9,12 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+import yaml
+
+from packtrain.model.config import ModelConfig, parameter_count
 
 RECIPES = sorted((Path(__file__).parents[2] / "recipes").glob("*.sh"))
+CONF = Path(__file__).parents[2] / "conf"
 RECORD = f"""#!{sys.executable} -S
 import json, os, sys
 with open(os.environ["SAID"], "a") as said:
@@ -56,3 +60,17 @@ def test_the_shell_hands_over_what_a_user_would_see_run() -> None:
     found = commands(RECIPES[0].parent / "epochs.sh")
     assert found[0] == ["packtrain", "prepare", "domain=python_code", "output=data/python/documents/python_code"]
     assert sum("data.tokens=2097152" in words for words in found) == 1  # 64 times 32 768
+
+
+@pytest.mark.parametrize(("scale", "served"), [("toy", 1.5e6), ("small", 80e6)])
+def test_members_of_overtrain_cost_the_same(scale: str, served: float) -> None:
+    costs = []
+    for words in commands(RECIPES[0].parent / "overtrain.sh", scale):
+        said = dict(word.split("=", 1) for word in words if "=" in word)
+        if said.get("name", "").startswith("overtrain-"):
+            shape = yaml.safe_load((CONF / "model" / f"{said['model']}.yaml").read_text())
+            keys = ("dim", "n_layers", "n_heads", "ffn_multiple_of")
+            model = ModelConfig(vocab_size=512, **{key: shape[key] for key in keys if key in shape})
+            costs.append(parameter_count(model) * (6 * float(said["data.tokens"].replace("_", "")) + 2 * served))
+    assert len(costs) == {"toy": 3, "small": 2}[scale]
+    assert max(costs) / min(costs) == pytest.approx(1, abs=0.002)

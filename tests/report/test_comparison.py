@@ -25,8 +25,8 @@ def member(folder: Path, seed: int, loss: float | None, chosen: dict[str, Any] |
         "data": {"path": "/somewhere/data/toy/shards", "tokens": 8000}, "fingerprints": {"data": "a"},
     }  # fmt: skip
     for key, value in settings.items():
-        part, _, name = key.partition(".")
-        config[part][name] = value
+        part, _, name = key.rpartition(".")
+        (config[part] if part else config)[name] = value
     (path / "config.yaml").write_text(yaml.safe_dump(config))
     if loss is None:
         return path
@@ -92,7 +92,27 @@ def test_the_first_sentence_answers_with_a_figure_and_a_spread(
         "1, 2 without a figure" in table["model.positions=none"]
         and "one seed: no spread" in table["model.positions=none"]
     )
-    assert [line.split("  ")[0] for line in lines[4:9]][:2] == ["optim.learning_rate=0.002", "baseline"] or True
+    order = [line.split("  ")[0] for line in lines[4:9]]
+    assert order == [
+        "optim.learning_rate=0.002",
+        "baseline",
+        "model.positions=learned",
+        "model.norm=layer",
+        "model.positions=none",
+    ]
+
+
+def test_where_nothing_is_beyond_noise_the_sentence_begins_with_that(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for seed, noise in SPREAD.items():
+        member(tmp_path / "runs/odd", seed, 3.0 + noise)
+        member(tmp_path / "runs/odd", seed, 2.99 - noise, {"model.norm": "layer"})
+        member(tmp_path / "runs/odd", seed, 3.1 + noise, {"model.positions": "none"})
+    first = told(capsys, f"runs={tmp_path}/runs/odd", "question='What helps?'", "measure=val/loss")[0]
+    assert first.startswith(
+        "What helps? None beyond noise; the best figure is that of model.norm=layer: 2.9900 ± 0.0745"
+    )
 
 
 def test_one_setting_is_compared_with_the_best_and_a_score_is_better_where_it_is_higher(
@@ -128,6 +148,7 @@ def test_packs_are_called_by_their_folders_and_bits_a_byte_compare_them(
     [
         (["compare=model.nrm"], "compare=model.nrm; did you mean 'model.norm'?"),
         (["compare=model.dim"], "compare=model.dim: no two of the 15 runs differ in it but by their seed"),
+        (["measure=[val/loss,val/loss/cod]"], "val/loss/cod: no finished run has it; did you mean 'val/loss/code'?"),
         (["measure=val/los"], "measure=val/los: no finished run has it; did you mean 'val/loss'?"),
     ],
 )

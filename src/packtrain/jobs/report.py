@@ -10,13 +10,14 @@ from typing import Literal
 
 from packtrain.errors import UserError
 from packtrain.report import data_page, data_reading, tables
-from packtrain.report.answer_page import answer_page, answer_pictures
+from packtrain.report.answer_page import answer_page, answer_pictures, word_columns
 from packtrain.report.comparison import compare
 from packtrain.report.failures import read_failures
 from packtrain.report.figures import inline_svg, save_png
 from packtrain.report.page import Drawn, page
 from packtrain.report.pictures import Picture, loss_picture, pictures
 from packtrain.report.reading import RunData, find_runs, known_runs, read_run
+from packtrain.report.series import Series, series
 
 SAMPLE_LINES = 12
 FIGURES = "figures"  # the folder of pictures beside the page
@@ -33,6 +34,8 @@ class ReportJob:
     question: what the runs are to answer, with compare or measure: the page is then a comparison of groups of runs.
     compare: settings in which the groups differ, seeds pooled; None: all that differ.
     measure: columns of metrics.csv, the first of which is ranked by; None: bits a byte, else the held-out loss.
+    along: a comparison at each value of this setting, or `measure`: by each of them.
+    reference: the group that the others are compared with, as the page calls it; None: the baseline, else the best.
 
     output: the page (default: report.html in the run's folder, of several in the folder that holds them); the pictures
     lie beside it in figures/.
@@ -45,6 +48,8 @@ class ReportJob:
     question: str | None = None
     compare: str | tuple[str, ...] | None = None
     measure: str | tuple[str, ...] | None = None
+    along: str | None = None
+    reference: str | None = None
     output: str | None = None
 
 
@@ -66,7 +71,7 @@ def run(job: ReportJob) -> None:
     if output.is_dir():
         raise UserError(f"output={output} is a folder: give the page's name in it, output={output / 'report.html'}")
     called = [one.name if len(paths) == 1 else display_name(one.path, folder) for one in runs]
-    if job.question is not None or job.compare or job.measure:
+    if job.question is not None or job.compare or job.measure or job.along or job.reference:
         return answer(job, runs, called, failed, output)
     together, each, notes = draw(runs, called, output.parent / FIGURES)
     write(output, page(runs, called, together, each, notes, failed))
@@ -79,12 +84,17 @@ def run(job: ReportJob) -> None:
 
 def answer(job: ReportJob, runs: Sequence[RunData], names: Sequence[str], failed: dict[str, str], output: Path) -> None:
     """The page that answers `question` by comparing groups of runs; its first sentence and ranking on the screen."""
-    found = compare(runs, _listed(job.compare), _listed(job.measure))
+    keys, measures = _listed(job.compare), _listed(job.measure)
+    if job.along:
+        found = series(runs, job.along, keys, measures, job.reference)
+    else:
+        found = compare(runs, keys, measures, job.reference)
     sentence = found.sentence(job.question or "")
     drawn, notes = save(lambda: answer_pictures(found), output.parent / FIGURES)
+    notes += found.left_out if isinstance(found, Series) else ()
     write(output, answer_page(sentence, found, runs, names, drawn, notes, failed))
     headers, rows = found.rows()
-    print(f"{sentence}\n\n{tables.text_table(headers, rows, left=(0, 3, 4))}\n")
+    print(f"{sentence}\n\n{tables.text_table(headers, rows, left=(0, *word_columns(found)))}\n")
     say_rest(failed, notes, drawn, output)
 
 

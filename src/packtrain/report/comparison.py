@@ -5,8 +5,8 @@
     against       the reference, seed by seed where both have the same seeds (the same data in the same order): the
                   t-interval of the mean difference. Where it holds zero, the difference is within noise
 
-The reference is the group that has the commonest value in every setting (the baseline that each choice departs from),
-and where no group has, or one setting alone is compared, the best.
+The reference is the group that was asked for; else the one that has the commonest value in every setting (the baseline
+that each choice departs from), and where no group has, or one setting alone is compared, the best.
 """
 
 from __future__ import annotations
@@ -27,6 +27,8 @@ from packtrain.report.tables import DASH
 BITS, LOSS = "val/bits_per_byte", "val/loss"
 UNITS = {BITS: "bits a byte", LOSS: "nats a token", "train/loss": "nats a token"}
 SEED = "seed"
+NOISE, ONE_SEED = "within noise", "one seed: no spread"  # verdicts
+NAMES = ("name", "model.name")  # settings whose value says enough without the setting
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,9 +75,9 @@ class Comparison:
         if found is None:
             return "reference"
         if found.half is None:
-            return "one seed: no spread"
+            return ONE_SEED
         if abs(found.mean) <= found.half:
-            return "within noise"
+            return NOISE
         return "better" if (found.mean < 0) != higher_is_better(self.measure) else "worse"
 
     def sentence(self, question: str) -> str:
@@ -86,12 +88,17 @@ class Comparison:
         other = self.reference if best is not self.reference else next(iter(self.ranked[1:]), None)
         if other is not None:
             away = self.difference(best) or self.difference(other)
+            assert away is not None  # one of the two is not the reference
             role = "the reference" if other is self.reference else "the next best"
             verdict = self.verdict(best if best is not self.reference else other)
-            noise = verdict if verdict in ("within noise", "one seed: no spread") else "beyond noise"
-            said += f", against {other.spread(self.measure)} of {role}, {other.label} (difference {away}, {noise})"
+            noise = verdict if verdict in (NOISE, ONE_SEED) else "beyond noise"
+            if best is not self.reference and noise == NOISE:
+                said = f"None beyond noise; the best figure is that of {said}"
+            said += (
+                f", against {other.spread(self.measure)} of {role}, {other.label} (difference {away.signed()}, {noise})"
+            )
         verdicts = Counter(self.verdict(group) for group in self.ranked)
-        counts = ", ".join(f"{verdicts[v]} {v}" for v in ("better", "within noise", "worse") if verdicts[v])
+        counts = ", ".join(f"{verdicts[v]} {v}" for v in ("better", NOISE, "worse") if verdicts[v])
         question = question.strip() + " " if question.strip() else ""
         return f"{question}{said}." + (
             f" Of {len(self.ranked) - 1} others beside the reference: {counts}." if counts else ""
@@ -103,11 +110,7 @@ class Comparison:
         rows: list[Sequence[str]] = []
         for group in self.ranked:
             found, difference = group.spread(self.measure), self.difference(group)
-            away = (
-                DASH
-                if difference is None
-                else f"{difference.mean:+.4f}" + str(difference)[len(f"{difference.mean:.4f}") :]
-            )
+            away = DASH if difference is None else difference.signed()
             seeds = f"{found.n if found else 0}" + (f", {group.without} without a figure" if group.without else "")
             others = (str(group.spread(name) or DASH) for name in self.measures[1:])
             rows.append((group.label, str(found), away, self.verdict(group), seeds, *others))
@@ -117,10 +120,13 @@ class Comparison:
         return headers, rows
 
 
-def compare(runs: Sequence[RunData], keys: Sequence[str] = (), measures: Sequence[str] = ()) -> Comparison:
+def compare(
+    runs: Sequence[RunData], keys: Sequence[str] = (), measures: Sequence[str] = (), against: str | None = None
+) -> Comparison:
     """Groups by `keys` (none: every setting that differs but the seed), ranked by the first of `measures`.
 
-    Raises `UserError` for a key in which no run differs, fewer than two groups, or a column that no run has.
+    `against`: the reference, as the page calls it. Raises `UserError` for a key in which no run differs, fewer than two
+    groups, a column that no run has, or a reference that is none of the groups.
     """
     settings = _settings(runs, keys)
     measures = tuple(measures) or _usual(runs)
@@ -135,9 +141,15 @@ def compare(runs: Sequence[RunData], keys: Sequence[str] = (), measures: Sequenc
         if len(settings) > 1 and values == commonest and group.values[measures[0]]:
             reference = group
     filled = [group for group in made if group.values[measures[0]]]
-    if not filled:
-        raise UserError(f"measure={measures[0]}: no finished run has it{did_you_mean(measures[0], _columns(runs))}")
+    for measure in measures:
+        if not any(group.values[measure] for group in made):
+            raise UserError(f"measure={measure}: no finished run has it{did_you_mean(measure, _columns(runs))}")
     sign = -1.0 if higher_is_better(measures[0]) else 1.0
+    if against is not None:
+        labels = [group.label for group in filled]
+        if against not in labels:
+            raise UserError(f"reference={against} is none of the groups{did_you_mean(against, labels)}")
+        reference = filled[labels.index(against)]
     filled.sort(key=lambda group: sign * (spread.mean if (spread := group.spread(measures[0])) else math.inf))
     empty = tuple(group for group in made if not group.values[measures[0]])
     return Comparison(measures, tuple(filled), reference or filled[0], empty)
@@ -180,12 +192,22 @@ def _word(name: str, value: Any) -> str:
 def _label(settings: Mapping[str, list[str]], values: Sequence[str], commonest: Sequence[str]) -> str:
     """What departs from the commonest; of one setting its value."""
     if len(settings) == 1:
-        return f"{next(iter(settings))}={values[0]}"
+        name = next(iter(settings))
+        return values[0] if name in NAMES else f"{name}={values[0]}"
     pairs = zip(settings, values, commonest, strict=True)
     return ", ".join(f"{name}={value}" for name, value, usual in pairs if value != usual) or "baseline"
 
 
 def _group(label: str, runs: Sequence[RunData], measures: Sequence[str]) -> Group:
+    for seed, n in Counter(run.config.get(SEED, i) for i, run in enumerate(runs)).items():
+        if n > 1:  # seeds are pooled: what else differs would be lost in the spread
+            settings = list(chosen([run.config for run in runs if run.config.get(SEED) == seed]))
+            more = (
+                f": they differ in {', '.join(settings[:3])}; compare= by that too, or along={settings[0]}"
+                if settings
+                else ""
+            )
+            raise UserError(f"{label}: {n} of its runs have seed {seed}{more or '; leave all but one out'}")
     found = {
         m: {run.config.get(SEED, i): v for i, run in enumerate(runs) if (v := figure(run, m)) is not None}
         for m in measures

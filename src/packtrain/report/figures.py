@@ -96,8 +96,11 @@ def shares(parts: Mapping[str, Mapping[str, float]]) -> Any:
     return figure
 
 
-def dots(rows: Sequence[tuple[str, float, float]], x_label: str) -> Any:
-    """A dot a row with a bar of ± its interval, the first row on top: (label, value, half of the interval)."""
+def dots(rows: Sequence[tuple[str, float, float]], x_label: str, zero: bool = False) -> Any:
+    """A dot a row with a bar of ± its interval, the first row on top: (label, value, half of the interval).
+
+    `zero`: with a line there.
+    """
     if not rows:
         return None
     figure = _figure((SIZE[0], 1.0 + 0.28 * len(rows)))
@@ -105,6 +108,8 @@ def dots(rows: Sequence[tuple[str, float, float]], x_label: str) -> Any:
     places = range(len(rows))
     values, halves = [value for _, value, _ in rows], [half for _, _, half in rows]
     axes.errorbar(values, places, xerr=halves, fmt="o", color=COLOURS[0], markersize=4, linewidth=1.2, capsize=2)
+    if zero:
+        axes.axvline(0, color=INK, linewidth=0.8)
     axes.set_yticks(places, [label for label, _, _ in rows])
     axes.invert_yaxis()
     axes.set_xlabel(x_label, color=INK)

@@ -35,6 +35,10 @@ class Spread:
     def __str__(self) -> str:
         return f"{self.mean:.4f}" + (f" ± {self.half:.4f}" if self.half is not None else "")
 
+    def signed(self) -> str:
+        """A difference: its sign is always said."""
+        return ("+" if self.mean >= 0 else "") + str(self)
+
 
 def student(freedom: int) -> float:
     """t of a two-sided interval of 95 %."""

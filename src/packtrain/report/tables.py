@@ -150,7 +150,7 @@ def comparison_rows(runs: Sequence[RunData], names: Sequence[str]) -> list[tuple
                 count(summary.get("tokens", run.last("tokens"))),
                 number(summary.get("train_loss", run.last("train/loss")), 3),
                 number(held_out.get("loss", run.last("val/loss")), 3),
-                number(held_out.get("bits_per_byte"), 3),
+                number(held_out.get("bits_per_byte", run.last("val/bits_per_byte")), 3),
                 count(summary.get("tokens_per_second", run.last("throughput/tokens_per_second"))),
                 DASH if energy is None else f"{float(energy):.3g}",
             )
