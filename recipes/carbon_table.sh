@@ -1,12 +1,14 @@
 #!/bin/sh
 # The carbon table of the LLaMA paper (arXiv 2302.13971, table 15), recomputed by its own formula from its GPU-hours, and
 # below it what your own runs drew: Wh = GPU-hours × watts × PUE, tCO2eq = MWh × the grid's intensity.
+#   recipes/carbon_table.sh                             the quickstart's run
+#   runs=ablations-toy,sizes-toy recipes/carbon_table.sh        any finished runs, a sweep's folder for all its members
 #
-# Costs:   a second.
+# Needs:   finished runs in runs/; without runs= that of recipes/quickstart.sh.
+# Costs:   five seconds of CPU time, most of them for the pages of figures that it reads. No GPU, no network.
 # You see: six rows of the paper, with a note where its printed MWh is not what the formula gives (BLOOM: 476.5, printed
 #          475; LLaMA-65B: 449.8, printed 449); then one row for each run, with the word measured, rated or guessed.
-# Yours:   runs=[A,B] takes any finished runs, or the folder of a sweep.
 set -eu
 
 packtrain plan carbon
-packtrain plan carbon runs=[quickstart]
+packtrain plan carbon runs="[${runs:-quickstart}]"

@@ -1,6 +1,7 @@
 """packtrain plan: the paper's cluster gives the paper's days and tonnes; what is unknown stays null"""
 
 import json
+import re
 import resource
 import subprocess
 import sys
@@ -209,3 +210,9 @@ def test_without_codecarbon_the_remedy_is_named(
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     assert cli.main(["plan", "cluster.region=FRA"]) == 2
     assert "pip install 'packtrain[carbon]'" in capsys.readouterr().err
+
+
+def test_a_toy_s_time_is_said_in_seconds(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["plan", "model=170k", "data.vocab_size=512", "data.tokens=200_000", "cluster.gpu=h200"]) == 0
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("time ")]
+    assert re.search(r"0\.00\d+ seconds", line), line

@@ -165,6 +165,15 @@ def test_fit_reads_a_sweep_writes_the_law_and_plan_takes_it(tmp_path: Path, caps
     assert row["loss"] == loss and row["predicted"] == pytest.approx(loss, rel=0.01)
     assert row["low"] <= row["predicted"] <= row["high"]
     assert more["left_out"] == ["stopped has not finished: left out"]
+    for seed, away in ((1, -0.01), (2, 0.01)):  # of the weighted loss where a run says it, the seeds of a size pooled
+        again = tmp_path / "runs" / "larger" / f"seed={seed}"
+        write_run(again, 512, 3e9)
+        (again / "metrics.csv").write_text(f"step,tokens,val/loss,val/loss/text\n9,3e9,{2.5 + away},7.0\n")
+    assert cli.main(["plan", *words[:-1], "predict=larger"]) == 0
+    said = capsys.readouterr().out.splitlines()
+    (line,) = [line for line in said if line.startswith("larger, which the law did not see (")]
+    assert "measured 2.5000 ± 0.1271 over 2 seeds: " in line
+    assert sum(line.startswith("sizes/dim=") for line in said) == 9
     assert cli.main(["plan", *words[:-1], f"predict={tmp_path / 'runs' / 'sizes' / 'stopped'}"]) == 2
     assert "has not finished training" in capsys.readouterr().err
     assert cli.main(["plan", *words]) == 2
@@ -203,6 +212,15 @@ def test_the_carbon_table_stands_above_one_s_own_runs(tmp_path: Path, capsys: py
     mine, other = found["runs"]
     assert mine["mwh"] == pytest.approx(0.002) and mine["device_hours"] == 2.0 and mine["source"] == "measured"
     assert other["mwh"] is None and "no carbon meter" in other["source"]
+    for sweep in ("a", "b"):
+        write_run(tmp_path / f"a-long-name-of-a-sweep-{sweep}" / "seed=1", 64, 1e7, **meter)
+    words = f"runs=[a-long-name-of-a-sweep-a,a-long-name-of-a-sweep-b] runs_dir={tmp_path}".split()
+    assert [row["model"] for row in answer(capsys, "carbon", *words)["runs"]] == [
+        "a-long-name-of-a-sweep-a/seed=1", "a-long-name-of-a-sweep-b/seed=1",
+    ]  # fmt: skip
+    assert cli.main(["plan", "carbon", *words]) == 0
+    said = capsys.readouterr().out.splitlines()
+    assert {line.index("  measured") for line in said[7:9]} == {said[0].index("  by")}, "columns stay in line"
     (tmp_path / "mine" / "summary.json").unlink()
     assert cli.main(["plan", "carbon", f"runs=[{tmp_path / 'mine'}]"]) == 2
     assert "has not finished training" in capsys.readouterr().err

@@ -22,12 +22,14 @@ WHY = {
 
 def carbon(job: PlanJob) -> tuple[dict[str, Any], str]:
     """Table 15 recomputed by its formula, and the energy that the runs' meters saw."""
-    lines = [f"{'model':24} {'GPU-hours':>12} {'MWh':>12} {'tCO2eq':>12}  by"]
+    runs = finished_runs(job) if job.run or job.runs else []
+    width = max(24, *(len(run.name) for run in runs)) if runs else 24
+    lines = [f"{'model':{width}} {'GPU-hours':>12} {'MWh':>12} {'tCO2eq':>12}  by"]
     paper = []
     for row in carbon_table.PAPER:
         lines.append(
-            f"{row.model:24} {row.gpu_hours:>12,.0f} {row.mwh:>12.1f} {row.tonnes:>12.1f}  400 W, PUE 1.1, 0.385 kg/kWh"
-            + (f"; {row.note}" if row.note else "")
+            f"{row.model:{width}} {row.gpu_hours:>12,.0f} {row.mwh:>12.1f} {row.tonnes:>12.1f}  "
+            "400 W, PUE 1.1, 0.385 kg/kWh" + (f"; {row.note}" if row.note else "")
         )
         paper.append(
             {
@@ -36,7 +38,7 @@ def carbon(job: PlanJob) -> tuple[dict[str, Any], str]:
             }
         )  # fmt: skip
     own = []
-    for run in finished_runs(job) if job.run or job.runs else []:
+    for run in runs:
         kwh, grams = run.number("energy_kwh"), run.number("co2eq_g")
         seconds = run.number("wall_seconds", "training_seconds")
         devices = run.number("devices", "world", "world_size") or 1
@@ -45,16 +47,16 @@ def carbon(job: PlanJob) -> tuple[dict[str, Any], str]:
             hours = seconds / 3600 * devices
         source = str(run.summary.get("energy_source") or "no carbon meter in this run")
         own.append(
-            {"model": run.data.name, "device_hours": hours, "mwh": None if kwh is None else kwh / 1e3,
+            {"model": run.name, "device_hours": hours, "mwh": None if kwh is None else kwh / 1e3,
              "co2eq_tonnes": None if grams is None else grams / 1e6, "source": source}
         )  # fmt: skip
         cells = [f"{v:>12.4g}" if v is not None else f"{'?':>12}" for v in list(own[-1].values())[1:4]]
         detail = run.summary.get("energy_detail")
-        lines.append(f"{run.data.name[:24]:24} {' '.join(cells)}  {source}" + (f": {detail}" if detail else ""))
+        lines.append(f"{run.name:{width}} {' '.join(cells)}  {source}" + (f": {detail}" if detail else ""))
     total = {key: _sum([row[key] for row in own]) for key in ("device_hours", "mwh", "co2eq_tonnes")}
     if len(own) > 1:
         cells = [f"{v:>12.4g}" if v is not None else f"{'?':>12}" for v in total.values()]
-        lines.append(f"{f'all {len(own)} runs':24} {' '.join(cells)}")
+        lines.append(f"{f'all {len(own)} runs':{width}} {' '.join(cells)}")
     return {"paper": paper, "runs": own, "runs_total": total}, "\n".join(lines)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,7 @@ from packtrain.errors import UserError
 from packtrain.estimate.sweep_fit import Point, SweepFit, fit_law
 from packtrain.jobs.plan_runs import Finished, finished_members
 from packtrain.model.config import parameter_count
+from packtrain.report.spread import Spread
 
 if TYPE_CHECKING:
     from packtrain.jobs.plan_job import PlanJob
@@ -36,16 +38,17 @@ def answer(job: PlanJob) -> tuple[dict[str, Any], str]:
         "relative_error": found.error,
         "undetermined": found.undetermined,
         "points": [
-            {"run": run.data.name, **asdict(p), "fitted": law.loss(p.parameters, p.tokens)}
+            {"run": run.name, **asdict(p), "fitted": law.loss(p.parameters, p.tokens)}
             for run, p in zip(runs, points, strict=True)
         ],
-        "predicted": [_predicted(found, run) for run in held_out],
+        "predicted": _predicted(found, held_out),
         "left_out": [*left_out, *never],
     }
-    lines = [f"{'run':40} {'parameters':>13} {'tokens':>13} {'loss':>8} {'fitted':>8}"]
+    width = max(len(row["run"]) for row in result["points"])
+    lines = [f"{'run':{width}} {'parameters':>13} {'tokens':>13} {'loss':>8} {'fitted':>8}"]
     for row in result["points"]:
         lines.append(
-            f"{row['run'][:40]:40} {row['parameters']:>13,.0f} {row['tokens']:>13,.0f} "
+            f"{row['run']:{width}} {row['parameters']:>13,.0f} {row['tokens']:>13,.0f} "
             f"{row['loss']:>8.4f} {row['fitted']:>8.4f}"
         )
     lines += ["", f"L(N, D) = {law.E:.4f} + {law.A:.4g} / N^{law.alpha:.4f} + {law.B:.4g} / D^{law.beta:.4f}"]
@@ -68,29 +71,50 @@ def answer(job: PlanJob) -> tuple[dict[str, Any], str]:
     return result, "\n".join(lines)
 
 
-def _predicted(found: SweepFit, run: Finished) -> dict[str, Any]:
-    """What the law says of a run that it did not see, and by how much of the loss that is off."""
-    at = point(run)
-    loss, low, high = found.predict(at.parameters, at.tokens)
-    return {"run": run.data.name, **asdict(at), "predicted": loss, "low": low, "high": high, "off": loss / at.loss - 1}
+def _predicted(found: SweepFit, runs: Sequence[Finished]) -> list[dict[str, Any]]:
+    """What the law says of runs that it did not see, the seeds of one size and length pooled, and by how much of the
+    loss that is off.
+    """
+    groups: dict[tuple[float, float], list[tuple[Finished, float]]] = {}
+    for run in runs:
+        at = point(run)
+        groups.setdefault((at.parameters, at.tokens), []).append((run, at.loss))
+    rows = []
+    for (parameters, tokens), members in groups.items():
+        measured = Spread.of([loss for _, loss in members])
+        assert measured is not None
+        loss, low, high = found.predict(parameters, tokens)
+        names = [run.name for run, _ in members]
+        parents = {name.rpartition("/")[0] for name in names}
+        name = names[0] if len(names) == 1 else " ".join(sorted(parents - {""})) or names[0]
+        rows.append(
+            {"run": name, **asdict(Point(parameters, tokens, measured.mean)), "half": measured.half,
+             "seeds": measured.n, "predicted": loss, "low": low, "high": high, "off": loss / measured.mean - 1}
+        )  # fmt: skip
+    return rows
 
 
 def _told(row: dict[str, Any]) -> str:
+    measured = Spread(row["loss"], row["half"], row["seeds"])
+    over = f" over {row['seeds']} seeds" if row["seeds"] > 1 else ""
     return (
         f"{row['run']}, which the law did not see ({row['parameters']:,.0f} parameters, {row['tokens']:,.0f} tokens): "
-        f"predicted {row['predicted']:.4f} ({row['low']:.4f} to {row['high']:.4f}), measured {row['loss']:.4f}: "
+        f"predicted {row['predicted']:.4f} ({row['low']:.4f} to {row['high']:.4f}), measured {measured}{over}: "
         f"{row['off']:+.1%}"
     )
 
 
 def point(run: Finished) -> Point:
-    """The last held-out loss, the mean over the domains; without one the mean of the last training losses."""
+    """The last held-out loss, by the mixture's weights as the report has it; where that was not said the mean over the
+    domains, without any the mean of the last training losses.
+    """
     tokens = run.number("tokens")
     if not tokens:
         raise UserError(f"{run.data.path}/summary.json does not say how many tokens it trained on: leave it out")
+    weighted = [loss for _, loss in run.data.curve("val/loss")[-1:]]
     held_out = [curve[-1][1] for curve in run.data.held_out_curves().values() if curve]
     last = [loss for _, loss in run.data.curve("train/loss")[-20:]]
-    losses = held_out or last
+    losses = weighted or held_out or last
     if not losses:
         raise UserError(f"{run.data.path} has no losses in metrics.csv: leave it out")
     return Point(parameter_count(run.model), tokens, sum(losses) / len(losses))

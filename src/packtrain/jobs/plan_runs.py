@@ -16,10 +16,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Finished:
-    """A run that has ended: its model, and what its summary says."""
+    """A run that has ended: its model, and what its summary says. `name`: its folder below `runs_dir`, for members of
+    several sweeps are called alike.
+    """
 
     data: RunData
     model: ModelConfig
+    name: str
 
     @property
     def summary(self) -> dict[str, Any]:
@@ -42,7 +45,7 @@ def finished_runs(job: PlanJob) -> list[Finished]:
         raise UserError(
             f"packtrain plan {job.action} needs run=NAME or runs=[A,B,…]: folders that packtrain train wrote"
         )
-    return [_finished(read_run(path)) for path in find_runs(names, job.runs_dir)]
+    return [_finished(read_run(path), job.runs_dir) for path in find_runs(names, job.runs_dir)]
 
 
 def finished_members(names: list[str] | str, runs_dir: str) -> tuple[list[Finished], list[str]]:
@@ -58,14 +61,15 @@ def finished_members(names: list[str] | str, runs_dir: str) -> tuple[list[Finish
             if len(members) > 1 and not data.summary.get("finished"):
                 left_out.append(f"{data.name} has not finished: left out")
             else:
-                found.append(_finished(data))
+                found.append(_finished(data, runs_dir))
     return found, left_out
 
 
-def _finished(data: RunData) -> Finished:
+def _finished(data: RunData, runs_dir: str) -> Finished:
     if not data.summary.get("finished"):
         raise UserError(f"{data.path} has not finished training (no summary.json): wait for it, or leave it out")
     shape = data.config.get("model")
     if not isinstance(shape, dict):
         raise UserError(f"{data.path}/config.yaml names no model: is it a run of packtrain train?")
-    return Finished(data, settings.build(ModelConfig, shape, "model"))
+    name = str(data.path.relative_to(runs_dir)) if data.path.is_relative_to(runs_dir) else data.name
+    return Finished(data, settings.build(ModelConfig, shape, "model"), name)

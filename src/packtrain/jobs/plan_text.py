@@ -90,13 +90,13 @@ def _run(plan: dict[str, Any]) -> list[Row]:
 
 
 def _span(days: float | None) -> str:
-    """In days; a toy's run in hours or minutes."""
+    """In days; a toy's run in hours, minutes or seconds."""
     if days is None:
         return "?"
-    for unit, length in (("days", 1.0), ("hours", 24.0)):
+    for unit, length in (("days", 1.0), ("hours", 24.0), ("minutes", 1440.0)):
         if days * length >= 1:
             return f"{days * length:,.2f} {unit}"
-    return f"{days * 1440:,.2f} minutes"
+    return f"{days * 86_400:,.2g} seconds"
 
 
 def _scaled(value: float | None, unit: str, thousandth: str) -> str:
