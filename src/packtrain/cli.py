@@ -44,7 +44,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return code
 
     try:
-        return guarded(action)
+        with stop.terminable():
+            return guarded(action)
     except BrokenPipeError:  # `packtrain runs | head`: the reader has left, and nobody wants to hear of it
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141

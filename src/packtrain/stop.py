@@ -1,8 +1,8 @@
-"""a signal to stop → a flag, which the trainer reads between two steps
+"""a signal to stop → a flag, which the trainer reads between two steps; elsewhere SIGTERM → what Ctrl-C does
 
-Handlers only set the flag: nothing is saved, printed or imported inside one. A batch script that names its signal in
-PACKTRAIN_STOP_SIGNAL starts the program with that signal and SIGTERM blocked; `listen_early` is called before anything
-heavy is imported, sets the handlers and lets the signals through, so that none falls between.
+The trainer's handlers only set the flag: nothing is saved, printed or imported inside one. A batch script that names
+its signal in PACKTRAIN_STOP_SIGNAL starts the program with that signal and SIGTERM blocked; `listen_early` is called
+before anything heavy is imported, sets the handlers and lets the signals through, so that none falls between.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 VARIABLE = "PACKTRAIN_STOP_SIGNAL"
@@ -19,6 +21,37 @@ IMPATIENCE_SECONDS = 0.5  # a terminal and a launcher may both pass on one Ctrl-
 _received: int | None = None
 _received_at = 0.0
 _before: dict[int, Any] = {}
+
+
+class Terminated(KeyboardInterrupt):
+    """A SIGTERM: it ends a command as Ctrl-C does, so that nothing half-made is left behind."""
+
+
+@contextmanager
+def terminable() -> Iterator[None]:
+    """SIGTERM raises `Terminated` within, once, where nobody hears it yet.
+
+    Not in one of several processes: it may wait for the others, where no Python handler is run. A process that is
+    forked within dies of the signal, as ever.
+    """
+    free = threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+    if not free or int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        yield
+        return
+    own = os.getpid()
+
+    def end(number: int, frame: Any) -> None:
+        if os.getpid() != own:
+            signal.signal(number, signal.SIG_DFL)
+            signal.raise_signal(number)
+        signal.signal(number, signal.SIG_IGN)  # the first one is being obeyed
+        raise Terminated
+
+    signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def signals() -> tuple[int, ...]:

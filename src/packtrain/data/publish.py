@@ -72,19 +72,27 @@ def _built(output: Path) -> Iterator[Path]:
         raise UserError(f"output={output}: is a file, where this command makes a folder; choose another output")
     building = output.with_name(f".{output.name}.tmp")  # hidden: nobody reads it as input
     replaced = output.with_name(f".{output.name}.old")
+    _put_back(replaced, output)
     for leftover in (building, replaced):
         if leftover.exists():
             shutil.rmtree(leftover)
-    building.mkdir(parents=True)
     try:
+        building.mkdir(parents=True)
         yield building
+        if output.exists():
+            output.rename(replaced)
+        building.rename(output)
     except BaseException:
+        _put_back(replaced, output)
         shutil.rmtree(building, ignore_errors=True)
         raise
-    if output.exists():
-        output.rename(replaced)
-    building.rename(output)
     shutil.rmtree(replaced, ignore_errors=True)
+
+
+def _put_back(replaced: Path, output: Path) -> None:
+    """Where it stopped between the two renames."""
+    if replaced.exists() and not output.exists():
+        replaced.rename(output)
 
 
 @contextmanager
