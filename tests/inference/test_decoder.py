@@ -137,7 +137,13 @@ def test_a_damaged_or_foreign_folder_is_refused_in_one_line(tmp_path: Path) -> N
     save_decoder(Decoder.of(lively("full heads"), "int8"), tmp_path, {})
     weights = (tmp_path / "decoder.safetensors").read_bytes()
     (tmp_path / "decoder.safetensors").write_bytes(weights[:-100])
-    with pytest.raises(Failure, match="damaged or incomplete"):
+    with pytest.raises(Failure, match=f"damaged or incomplete .{len(weights) - 100} bytes instead of {len(weights)}"):
+        load_decoder(tmp_path)
+    (tmp_path / "decoder.safetensors").write_bytes(weights[:-100] + bytes([weights[-100] ^ 1]) + weights[-99:])
+    with pytest.raises(Failure, match=r"damaged or incomplete .another checksum than when it was written"):
+        load_decoder(tmp_path)
+    (tmp_path / "decoder.safetensors").unlink()
+    with pytest.raises(Failure, match=r"damaged or incomplete .*No such file"):
         load_decoder(tmp_path)
     (tmp_path / "decoder.json").write_text("{")
     with pytest.raises(UserError, match="quantise"):

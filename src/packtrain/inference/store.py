@@ -1,4 +1,4 @@
-"""Decoder ⇄ a folder: decoder.safetensors, and decoder.json that says of which shape and precision
+"""Decoder ⇄ a folder: decoder.safetensors, and decoder.json that says of which shape and precision, and its checksum
 
 What `packtrain quantise` writes: the matrices as they are used, so that nothing is quantised again at each start.
 """
@@ -6,6 +6,7 @@ What `packtrain quantise` writes: the matrices as they are used, so that nothing
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -24,7 +25,11 @@ from packtrain.model.llama import Llama
 from packtrain.settings import build
 
 WEIGHTS, DESCRIPTION = "decoder.safetensors", "decoder.json"
-VERSION = 1
+VERSION = 2  # 1 had no checksum
+
+
+class Damaged(Exception):
+    """What is wrong with a file."""
 
 
 def is_decoder(folder: Path) -> bool:
@@ -39,7 +44,8 @@ def save_decoder(decoder: Decoder, folder: Path, about: Mapping[str, Any]) -> No
     except SafetensorError as error:  # its name for a full disk
         raise Failure(f"{folder / WEIGHTS}: {error}; free some space, then run the same command again") from error
     values = {
-        "version": VERSION, "precision": decoder.precision, "model": dataclasses.asdict(decoder.config), **about,
+        "version": VERSION, "precision": decoder.precision, "model": dataclasses.asdict(decoder.config),
+        "file": _described(folder / WEIGHTS), **about,
     }  # fmt: skip
     (folder / DESCRIPTION).write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
 
@@ -49,13 +55,14 @@ def load_decoder(folder: Path, device: str = "cpu") -> tuple[Decoder, dict[str, 
     where the weights are damaged."""
     try:
         values = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
-        version, precision = values["version"], values["precision"]
+        version, precision, recorded = values["version"], values["precision"], values.get("file", {})
         config = build(ModelConfig, values["model"], "model")
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(f"{folder / DESCRIPTION}: cannot be read; make it again with packtrain quantise") from error
     if version != VERSION or precision not in get_args(Precision):
         raise UserError(f"{folder}: was written in another format ({version}, {precision}); quantise it again")
     try:
+        _check_file(folder / WEIGHTS, recorded)
         # Copies: a file's tensors begin anywhere, and ATen's int8 kernel reads aligned memory or crashes the process.
         tensors = {name: tensor.clone() for name, tensor in load_file(folder / WEIGHTS, device=device).items()}
         _check_shapes(tensors, config, precision, folder)
@@ -71,10 +78,24 @@ def load_decoder(folder: Path, device: str = "cpu") -> tuple[Decoder, dict[str, 
         decoder = Decoder(
             config, precision, layers, tensors["embedding"], tensors["norm"], output, tensors.get("positions.weight")
         )
-    except (OSError, SafetensorError, KeyError) as error:
+    except (OSError, SafetensorError, KeyError, Damaged) as error:
         reason = str(error).splitlines()[0]
         raise Failure(f"{folder / WEIGHTS}: is damaged or incomplete ({reason}); quantise the model again") from error
     return decoder.eval(), values
+
+
+def _described(file: Path) -> dict[str, Any]:
+    with file.open("rb") as stream:
+        return {"bytes": file.stat().st_size, "sha256": hashlib.file_digest(stream, "sha256").hexdigest()}
+
+
+def _check_file(file: Path, recorded: Mapping[str, Any]) -> None:
+    """Raises `Damaged` where it is not what was written."""
+    size = file.stat().st_size
+    if size != recorded.get("bytes"):
+        raise Damaged(f"{size} bytes instead of {recorded.get('bytes')}")
+    if _described(file) != recorded:
+        raise Damaged("another checksum than when it was written")
 
 
 def _check_shapes(found: Mapping[str, torch.Tensor], config: ModelConfig, precision: Precision, folder: Path) -> None:
