@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from packtrain.errors import UserError
+from packtrain.evaluation.sandbox.run import Limits
 from packtrain.evaluation.tasks.requests import Generate
 from packtrain.evaluation.tasks.runner import Prepared, prepare
 from packtrain.evaluation.tasks.scoring import Surroundings
@@ -136,6 +137,13 @@ def test_all_reference_programs_pass(name: str, n: int, least: int) -> None:
     assert len(found["passed"]) == n
     assert sum(right for right, _ in found["passed"]) >= least
     assert not any(empty for _, empty in found["passed"])
+
+
+@pytest.mark.parametrize("name", ["humaneval", "humaneval_100", "mbpp", "mbpp_80"])
+def test_a_busy_machine_takes_no_programs_time_away(name: str) -> None:
+    """The computing is bounded; the clock leaves room for eight programs a core beside it."""
+    limits = spec_of(name).options["limits"]
+    assert limits == dataclasses.asdict(Limits()) and limits["seconds"] >= 8 * limits["cpu_seconds"]
 
 
 def test_code_is_not_run_unless_it_is_allowed() -> None:

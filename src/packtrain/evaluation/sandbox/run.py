@@ -44,11 +44,12 @@ else:
 
 @dataclass(frozen=True)
 class Limits:
-    """cpu_seconds: of computing, so that a busy machine fails no program.  seconds: on the clock, for those that wait.
+    """cpu_seconds: of computing, so that a busy machine fails no program; three times what the longest of the reference
+    programs takes.  seconds: on the clock, for those that wait; a busy machine computes `cpu_seconds` long before.
     disk_bytes: in memory, all files together (none where only Landlock is there)."""
 
-    cpu_seconds: int = 5
-    seconds: float = 20.0
+    cpu_seconds: int = 15
+    seconds: float = 120.0
     memory_bytes: int = 1 << 30
     disk_bytes: int = 16 << 20
     open_files: int = 64
