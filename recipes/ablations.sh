@@ -11,6 +11,7 @@
 #          conf/ablation/.
 # Again:   members that are finished say so; the numbers are the same. cluster=slurm submits all members as one array.
 set -eu
+trap 'exit 130' INT # Ctrl-C ends the recipe, a failed member does not
 scale=${scale:-toy}
 sh "${0%/*}/data_science.sh"
 packtrain tokenizer input=data/python/documents output=data/science/joined/tokenizer.model vocab_size=512 split_digits=false
@@ -24,5 +25,6 @@ esac
 layers=baseline,post_norm,layer_norm,gelu,relu
 positions=learned_positions,sinusoidal_positions,no_positions
 rest=tied_embeddings,document_mask,clip_value,clip_off,joined_digits
-packtrain train -m name="ablations-$scale" experiment=study cluster="${cluster:-local}" model=$size data.tokens=$tokens seed=1,2,3 +ablation=$layers,$positions,$rest
+packtrain train -m name="ablations-$scale" experiment=study cluster="${cluster:-local}" model=$size data.tokens=$tokens seed=1,2,3 +ablation=$layers,$positions,$rest || failed=$?
 packtrain report runs="ablations-$scale" question="Which choice lowers the held-out bits a byte?"
+exit ${failed:-0} # of a member: the page shows what it said

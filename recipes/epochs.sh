@@ -10,6 +10,7 @@
 #          both of them against tokens: held out, in training, and by domain.
 # Again:   members that are finished say so; the numbers are the same.
 set -eu
+trap 'exit 130' INT # Ctrl-C ends the recipe, a failed member does not
 scale=${scale:-toy} shards=${shards:-data/science/shards}
 [ "$shards" != data/science/shards ] || sh "${0%/*}/data_science.sh"
 
@@ -20,7 +21,8 @@ esac
 
 runs=
 for epochs in 1 2 4 16 64; do
-  packtrain train -m name="epochs-$scale-$epochs" experiment=study data.path="$shards" cluster="${cluster:-local}" model=$size optim.warmup_steps=2 data.tokens=$((epochs * corpus)) data.unique_tokens=$corpus,null seed=1,2,3
+  packtrain train -m name="epochs-$scale-$epochs" experiment=study data.path="$shards" cluster="${cluster:-local}" model=$size optim.warmup_steps=2 data.tokens=$((epochs * corpus)) data.unique_tokens=$corpus,null seed=1,2,3 || failed=$?
   runs=$runs,epochs-$scale-$epochs
 done
 packtrain report runs="[${runs#,}]" output="runs/epochs-$scale/report.html" question="'$corpus tokens read 1, 2, 4, 16 and 64 times: where does repetition begin to hurt?'" compare=data.unique_tokens reference="'data.unique_tokens=null'" along=data.tokens measure="[val/loss,train/loss,val/loss/python_code,val/loss/python_prose,val/loss/unicode]"
+exit ${failed:-0} # of a member: the page shows what it said

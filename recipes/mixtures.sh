@@ -10,6 +10,7 @@
 #          too, and of three tasks: recall of facts (nq_open), school questions (arc_easy), everyday physics (piqa).
 # Again:   members that are finished say so; the numbers are the same.
 set -eu
+trap 'exit 130' INT # Ctrl-C ends the recipe, a failed member does not
 
 scale=${scale:-toy}
 case $scale in
@@ -21,7 +22,7 @@ packtrain tokenizer input=data/llama/documents output="data/mixtures-$vocabulary
 packtrain pack input=data/llama/documents tokenizer="data/mixtures-$vocabulary/tokenizer.model" output="data/mixtures-$vocabulary/shards" weights=llama
 
 for mixture in paper no_wikipedia_books no_c4 by_size; do
-  packtrain train -m name="mixtures-$scale-$mixture" experiment="mixture_$mixture" seed=1,2,3 cluster="${cluster:-local}" model=$size data.path="data/mixtures-$vocabulary/shards" data.tokens=$tokens callbacks.downstream.data_dir="$1" callbacks.downstream.limit=$limit callbacks.downstream.interval_tokens=$tokens
+  packtrain train -m name="mixtures-$scale-$mixture" experiment="mixture_$mixture" seed=1,2,3 cluster="${cluster:-local}" model=$size data.path="data/mixtures-$vocabulary/shards" data.tokens=$tokens callbacks.downstream.data_dir="$1" callbacks.downstream.limit=$limit callbacks.downstream.interval_tokens=$tokens || failed=$?
 done
 
 measures="[val/loss/common_crawl,val/loss/c4,val/loss/github,val/loss/wikipedia,val/loss/books,val/loss/arxiv,val/loss/stack_exchange,'tasks/nq_open@1/exact_match',tasks/arc_easy/acc_char,tasks/piqa/acc_char]"
@@ -29,3 +30,4 @@ paper=mixtures-$scale-paper
 packtrain report runs="[$paper,mixtures-$scale-no_wikipedia_books]" output="runs/mixtures-$scale/wikipedia_books/report.html" question="'Without Wikipedia and Books, is more lost than recall of facts?'" compare=name reference="$paper" along=measure measure="$measures"
 packtrain report runs="[$paper,mixtures-$scale-no_c4]" output="runs/mixtures-$scale/c4/report.html" question="'Without C4 beside CommonCrawl, is anything lost?'" compare=name reference="$paper" along=measure measure="$measures"
 packtrain report runs="[$paper,mixtures-$scale-by_size]" output="runs/mixtures-$scale/by_size/report.html" question="'With every domain by its size, what is lost, and what is won?'" compare=name reference="$paper" along=measure measure="$measures"
+exit ${failed:-0} # of a member: the page shows what it said

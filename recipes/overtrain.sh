@@ -10,7 +10,8 @@
 #          law of recipes/sweep_sizes.sh, which this one runs first, what was foretold for each and by how much it was missed.
 # Again:   members that are finished say so; the numbers are the same.
 set -eu
-sh "${0%/*}/sweep_sizes.sh"
+trap 'exit 130' INT # Ctrl-C ends the recipe, a failed member does not
+sh "${0%/*}/sweep_sizes.sh" || failed=$?
 
 scale=${scale:-toy} shards=${shards:-data/science/shards}
 case $scale in # tokens D, so that 6 N D + 2 N S is the same for each N: toy S = 1.5 M, small S = 80 M with 512 pieces
@@ -20,8 +21,9 @@ esac
 
 runs=
 for member in $members; do
-  packtrain train -m name="overtrain-$scale-${member%:*}" experiment=study data.path="$shards" cluster="${cluster:-local}" model="${member%:*}" data.tokens="${member#*:}" seed=$seeds
+  packtrain train -m name="overtrain-$scale-${member%:*}" experiment=study data.path="$shards" cluster="${cluster:-local}" model="${member%:*}" data.tokens="${member#*:}" seed=$seeds || failed=$?
   runs=$runs,overtrain-$scale-${member%:*}
 done
 packtrain report runs="[${runs#,}]" output="runs/overtrain-$scale/report.html" question="Which size makes the best use of the same FLOPs for training and serving?" compare=model.name measure=val/loss
 packtrain plan fit runs="[sizes-$scale]" predict="[${runs#,}]"
+exit ${failed:-0} # of a member: the page shows what it said

@@ -9,6 +9,7 @@
 #          seeds. What was found stands in the YAML of the ladder, conf/model/.
 # Again:   members that are finished say so; the numbers are the same.
 set -eu
+trap 'exit 130' INT # Ctrl-C ends the recipe, a failed member does not
 scale=${scale:-toy} shards=${shards:-data/science/shards}
 [ "$shards" != data/science/shards ] || sh "${0%/*}/data_science.sh"
 
@@ -19,7 +20,8 @@ esac
 
 runs=
 for size in $sizes; do
-  packtrain train -m name="lr-$scale-$size" experiment=study data.path="$shards" cluster="${cluster:-local}" model="$size" data.tokens=$tokens optim.learning_rate=2e-3,4e-3,8e-3,1.6e-2,3.2e-2 seed=$seeds
+  packtrain train -m name="lr-$scale-$size" experiment=study data.path="$shards" cluster="${cluster:-local}" model="$size" data.tokens=$tokens optim.learning_rate=2e-3,4e-3,8e-3,1.6e-2,3.2e-2 seed=$seeds || failed=$?
   runs=$runs,lr-$scale-$size
 done
 packtrain report runs="[${runs#,}]" output="runs/lr-$scale/report.html" question="Which peak learning rate is best for each size?" compare=optim.learning_rate along=model.name measure=val/loss
+exit ${failed:-0} # of a member: the page shows what it said

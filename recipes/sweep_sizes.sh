@@ -11,6 +11,7 @@
 #          90 % intervals, and by how much it misses the larger run, which it did not see.
 # Again:   members that are finished say so; one that was stopped goes on; the numbers are the same.
 set -eu
+trap 'exit 130' INT # Ctrl-C ends the recipe, a failed member does not
 scale=${scale:-toy} shards=${shards:-data/science/shards}
 [ "$shards" != data/science/shards ] || sh "${0%/*}/data_science.sh"
 
@@ -21,8 +22,9 @@ esac
 
 packtrain plan model=$larger data=packed data.path="$shards" data.vocab_size=512 data.tokens=$longest precision=fp32
 
-packtrain train -m name="sizes-$scale" experiment=study data.path="$shards" cluster="${cluster:-local}" model=$sizes data.tokens=$lengths seed=$seeds
-packtrain train -m name="sizes-$scale-larger" experiment=study data.path="$shards" cluster="${cluster:-local}" model=$larger data.tokens=$longest seed=$seeds
+packtrain train -m name="sizes-$scale" experiment=study data.path="$shards" cluster="${cluster:-local}" model=$sizes data.tokens=$lengths seed=$seeds || failed=$?
+packtrain train -m name="sizes-$scale-larger" experiment=study data.path="$shards" cluster="${cluster:-local}" model=$larger data.tokens=$longest seed=$seeds || failed=$?
 
 packtrain report runs="[sizes-$scale,sizes-$scale-larger]" output="runs/sizes-$scale/report.html" question="Does the larger model reach the lower loss?" compare=model.name along=data.tokens measure=val/loss
 packtrain plan fit runs="[sizes-$scale]" predict="[sizes-$scale-larger]"
+exit ${failed:-0} # of a member: the page shows what it said

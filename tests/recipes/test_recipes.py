@@ -21,8 +21,8 @@ with open(os.environ["SAID"], "a") as said:
     said.write(json.dumps(sys.argv) + "\\n")
 """
 PLAIN = re.compile(  # beside packtrain's lines: a recipe that comes first, values of variables, choices, loops
-    r"set -eu|sh .*\.sh\"?|\[ \"\$shards\".*\|\| sh .*|(\w+=\S* ?)*"
-    r"|case \$scale in|\w+\) .* ;;|esac|for \w+ in .*; do|done"
+    r"set -eu|sh .*\.sh\"?( \|\| failed=\$\?)?|exit \$\{failed:-0\}|trap 'exit 130' INT"
+    r"|\[ \"\$shards\".*\|\| sh .*|(\w+=\S* ?)*|case \$scale in|\w+\) .* ;;|esac|for \w+ in .*; do|done"
 )
 
 
@@ -74,3 +74,15 @@ def test_members_of_overtrain_cost_the_same(scale: str, served: float) -> None:
             costs.append(parameter_count(model) * (6 * float(said["data.tokens"].replace("_", "")) + 2 * served))
     assert len(costs) == {"toy": 3, "small": 2}[scale]
     assert max(costs) / min(costs) == pytest.approx(1, abs=0.002)
+
+
+@pytest.mark.parametrize("name", ["ablations", "epochs", "mixtures", "overtrain", "sweep_lr", "sweep_sizes"])
+def test_a_sweep_with_a_failed_member_comes_to_its_page_and_says_so_at_the_end(name: str, tmp_path: Path) -> None:
+    program = tmp_path / "packtrain"
+    program.write_text(RECORD + "sys.exit(2 if sys.argv[1:3] == ['train', '-m'] else 0)\n")
+    program.chmod(0o755)
+    environment = {"PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}", "SAID": str(tmp_path / "said")}
+    recipe = RECIPES[0].parent / f"{name}.sh"
+    done = subprocess.run(["sh", str(recipe), "FOLDER"], cwd=tmp_path, env=environment, check=False, timeout=60)
+    said = [json.loads(line)[1] for line in (tmp_path / "said").read_text().splitlines()]
+    assert done.returncode == 2 and "report" in said and said[-1] != "train"

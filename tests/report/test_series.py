@@ -52,10 +52,10 @@ def test_without_a_reference_the_best_at_each_place_is_named(
                 member(sweep, seed, loss, {"model.name": size, "optim.learning_rate": rate})
     words = ["compare=optim.learning_rate", "along=model.name", "measure=val/loss"]
     first = told(capsys, f"runs={sweep}", *words)[0]
-    assert (
-        "large: optim.learning_rate=0.004, 3.0515 ± 0.6417 nats a token, before optim.learning_rate=0.016 by " in first
+    assert first == (
+        "Of optim.learning_rate at large 0.004: 3.0515 ± 0.6417 nats a token, before 0.016 by 0.1985 ± 0.0064 "
+        "(beyond noise); at small 0.016: 3.0515 ± 0.6417, before 0.004 by 0.1985 ± 0.0064 (beyond noise)."
     )
-    assert "0.1985 ± 0.0064 (beyond noise); small: optim.learning_rate=0.016, 3.0515" in first
     page = (sweep / "report.html").read_text()
     assert "Means over seeds against optim.learning_rate" in page  # a curve for each size along the rates
 

@@ -6,6 +6,7 @@ the answer → ranking with intervals → the choices' figures as dots with bars
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from html import escape
 
 from packtrain.report import sections, tables
@@ -55,10 +56,15 @@ def answer_pictures(found: Comparison | Series) -> list[Picture]:
     """
     if isinstance(found, Series):
         made = series_pictures(found)
-        return (
-            made if found.along == MEASURE else made + [p for p in _all(found.places[-1].found) if p.name != "ranking"]
-        )
+        return made if found.along == MEASURE else made + last_place(found)
     return [picture for picture in _all(found) if picture.figure is not None]
+
+
+def last_place(found: Series) -> list[Picture]:
+    """Its curves, for which the other places leave no room."""
+    place = found.places[-1]
+    made = [picture for picture in _all(place.found) if picture.figure is not None and picture.name != "ranking"]
+    return [replace(picture, title=f"{picture.title}, {found.along}={place.label}") for picture in made]
 
 
 def series_pictures(found: Series) -> list[Picture]:

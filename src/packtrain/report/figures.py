@@ -15,6 +15,7 @@ from packtrain.errors import UserError
 COLOURS = ("#2f7ed8", "#e07b39", "#3a9d6a", "#9b59b6", "#c0504d", "#8a8d00", "#17a2b8")
 INK = "#777788"  # readable on white and on black alike; in the SVG it becomes the page's own text colour
 SIZE = (5.2, 3.3)  # inches: letters that are still read when a phone shows the picture on 360 pixels
+MOST_TICKS = 6
 MOST_POINTS = 600  # of a curve in a picture
 Curve = Sequence[tuple[float, float]]
 
@@ -54,6 +55,10 @@ def chart(
             axes.set_title(title, color=INK, fontsize=9)
         if log_x:
             axes.set_xscale("log")
+            values = sorted({x for points in curves.values() for x, _ in points})
+            if len(values) <= MOST_TICKS:  # a sweep's: those that were tried, not powers of ten between them
+                axes.set_xticks(values, [f"{x:g}" if x < 1e4 else f"{x:.2g}" for x in values])
+                axes.set_xticks([], minor=True)
         if from_zero:
             axes.set_ylim(bottom=0)
         _plain(axes)

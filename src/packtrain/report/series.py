@@ -58,21 +58,30 @@ class Series:
         """The answer: each place has a figure with its spread."""
         question = question.strip() + " " if question.strip() else ""
         if self.against is None:
-            return f"{question}{'; '.join(self._best(place) for place in self.places)}."
+            key = self._shared_key()
+            best = "; ".join(self._best(place, len(f"{key}=") if key else 0) for place in self.places)
+            return f"{question}{f'Of {key} ' if key else ''}{best}."
         others = [label for label in self.labels if label != self.against]
         return f"{question}{'; '.join(self._standing(label) for label in others)}."
 
-    def _best(self, place: Place) -> str:
-        """`data.tokens=200000: 320k, 3.6301 ± 0.0100, 0.0200 ± 0.0300 before 170k (within noise)`"""
+    def _best(self, place: Place, cut: int) -> str:
+        """`at data.tokens=200000 320k: 3.6301 ± 0.0100, before 170k by 0.0200 ± 0.0300 (within noise)`; the first `cut`
+        letters of each group, which all have, are said once, before.
+        """
         best, *rest = place.found.ranked
-        said = f"{self._called(place)}: {best.label}, {best.spread(place.found.measure)}{self._unit(place)}"
+        said = f"at {self._called(place)} {best.label[cut:]}: {best.spread(place.found.measure)}{self._unit(place)}"
         if not rest:
             return said
         own = replace(place.found, reference=best)
         away, verdict = own.difference(rest[0]), own.verdict(rest[0])
         assert away is not None
         worth = verdict if verdict in (NOISE, ONE_SEED) else "beyond noise"
-        return f"{said}, before {rest[0].label} by {Spread(abs(away.mean), away.half, away.n)} ({worth})"
+        return f"{said}, before {rest[0].label[cut:]} by {Spread(abs(away.mean), away.half, away.n)} ({worth})"
+
+    def _shared_key(self) -> str:
+        """The one setting in which all groups differ, where their labels say it; else nothing."""
+        keys = {label.rpartition("=")[0] for label in self.labels}
+        return keys.pop() if len(keys) == 1 and not any("," in label for label in self.labels) else ""
 
     def _standing(self, label: str) -> str:
         """`A against B: better in …, worse in …, within noise in …`, with the difference at each."""
