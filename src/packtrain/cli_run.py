@@ -134,10 +134,10 @@ class Sweep:
         self.codes.append(code)
         return code
 
-    def plan(self, cfg: DictConfig, own: list[str], ranks: int | None) -> Member:
-        """The member checked as a job of so many processes, and the command line that runs it in place. Raises
-        `UserError`."""
-        from packtrain.training.setup import fits
+    def plan(self, cfg: DictConfig, own: list[str], ranks: int | None, unless: str | None = None) -> Member:
+        """The member checked as a job of so many processes, and the command line that runs it in place. What it reads
+        must be here where `unless` says what to do if it is not. Raises `UserError`."""
+        from packtrain.training.setup import fits, look_for
 
         cfg = self.placed(cfg, own)
         try:
@@ -150,6 +150,8 @@ class Sweep:
             raise UserError(explain(error, self.command, self.engine, own)) from error
         if values.get("dry_run"):
             raise UserError("a dry run counts on this machine and is not submitted: give dry_run=true beside -m")
+        if unless is not None:
+            look_for(job, unless)
         kept = [override for override in own if override.split("=", 1)[0] not in ("name", "run_dir")]
         where = [f"--config-dir={Path(self.config_dir).resolve()}"] if self.config_dir else []
         arguments = (self.command, *where, *kept, f"name={cfg.name}", f"run_dir={cfg.run_dir}", "hydra/launcher=basic")

@@ -53,7 +53,8 @@ def test_the_dry_run_shows_one_script_that_bash_reads_and_submits_nothing(say: C
 def test_without_m_it_is_an_array_of_one_and_trains_nothing_here(say: Callable, tmp_path: Path) -> None:
     code, script, _ = say("train", "model=7b", "data=llama", "cluster=slurm", "hydra.launcher.dry_run=true")
     assert code == 0 and "#SBATCH --array=0-0\n" in script and "run_dir=runs/7b hydra/launcher=basic" in script
-    code, _, errors = say("train", "model=1b", "data=llama", "cluster=slurm")
+    elsewhere = "hydra.launcher.look=false"
+    code, _, errors = say("train", "model=1b", "data=llama", "cluster=slurm", elsewhere)
     assert code == 2 and "there is no sbatch on this machine" in errors and not (tmp_path / "runs").exists()
 
 
@@ -138,6 +139,26 @@ def test_the_script_holds_names_as_they_are_whatever_the_locale(
 def test_finetune_is_submitted_as_train_is(say: Callable) -> None:
     code, script, errors = say("finetune", "init_from=runs/a", "data.path=x", "name=ft", *SIZES[4:5], SIZES[-1])
     assert code == 0 and "run=(finetune init_from=runs/a " in script, errors
+
+
+def test_what_a_run_reads_is_looked_for_before_it_is_submitted(say: Callable, tmp_path: Path) -> None:
+    run = ("train", "model=1b", "cluster=slurm", "data=packed")
+    code, _, errors = say(*run, "data.path=shard", "init_from=runs/a")
+    assert code == 2 and "data.path=shard is not there: packtrain pack makes them; where only the nodes" in errors
+    (tmp_path / "shard").mkdir()
+    code, _, errors = say(*run, "data.path=shard")
+    assert code == 2 and "data.path=shard holds no packed shards" in errors
+    (tmp_path / "shard/manifest.json").write_text("{}")
+    code, _, errors = say(*run, "data.path=shard", "init_from=runs/a")
+    assert code == 2 and "init_from=runs/a is not there" in errors
+    code, _, errors = say("train", "model=1b", "cluster=slurm", "data=text", "input=texts")
+    assert code == 2 and "input=texts is not there" in errors
+    code, _, errors = say("finetune", "init_from=runs/a", "data.path=tatsu-lab/alpaca", "cluster=slurm")
+    assert code == 2 and "init_from=runs/a is not there" in errors
+    for there in (("data.path=shard",), ("data.path=s3://bucket/x",), ("data.path=x", "hydra.launcher.look=false")):
+        code, _, errors = say(*run, *there)
+        assert code == 2 and "there is no sbatch on this machine" in errors  # the next thing that is looked for
+    assert say(*run, "data.path=x", "hydra.launcher.dry_run=true")[0] == 0  # a script may be for another machine
 
 
 def test_a_launchers_key_without_a_launcher_says_which_cluster_has_one(say: Callable) -> None:

@@ -30,6 +30,10 @@ class Elsewhere(Launcher):
     def setup(self, *, hydra_context: Any, task_function: Any, config: Any) -> None:
         self.context, self.task, self.config = hydra_context, task_function, config
 
+    def unless(self, launcher: Mapping[str, Any]) -> str | None:
+        """What to do where the data of a member is not on this machine; None where that need not be looked for."""
+        return None
+
     def members(self, job_overrides: Sequence[Sequence[str]]) -> list[Any]:
         """The members, or the error of the first that does not compose."""
         planned = []
@@ -43,7 +47,7 @@ class Elsewhere(Launcher):
             del launcher["_target_"]
             with open_dict(cfg):
                 del cfg["hydra"]
-            planned.append((self.task.plan(cfg, own, ranks(launcher)), launcher))
+            planned.append((self.task.plan(cfg, own, ranks(launcher), self.unless(launcher)), launcher))
         HydraConfig.instance().set_config(self.config)
         folders = [member.run_dir for member, _ in planned]
         for folder in folders:

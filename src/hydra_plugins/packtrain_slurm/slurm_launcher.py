@@ -6,7 +6,8 @@ import io
 import os
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from hydra.core.utils import JobReturn, JobStatus
 
@@ -15,6 +16,11 @@ from hydra_plugins.packtrain_slurm.members import Elsewhere
 
 class SlurmLauncher(Elsewhere):
     """`hydra/launcher=slurm`, which `cluster=slurm` chooses. Nothing trains in this process."""
+
+    def unless(self, launcher: Mapping[str, Any]) -> str | None:
+        if launcher.get("dry_run") or not launcher.get("look", True):  # a script may be made for another cluster
+            return None
+        return "where only the nodes have it, hydra.launcher.look=false"
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         from packtrain.launch import slurm_queue, slurm_submit

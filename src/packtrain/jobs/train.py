@@ -62,6 +62,7 @@ def train(job: TrainJob, stop_at: int | None = None) -> dict[str, Any]:
     run_dir = Path(job.run_dir)
     world = start(
         torch.device(job.device.replace("auto", "cuda" if torch.cuda.is_available() else "cpu")).type,
+        job.parallel.join_seconds,
         alone=bool(job.parallel.sharded),
     )
     only_first_speaks(world)

@@ -20,6 +20,7 @@ class SlurmSettings:
     """What `conf/hydra/launcher/slurm.yaml` says; None leaves a thing to the cluster."""
 
     dry_run: bool = False
+    look: bool = True
     job_name: str | None = None
     partition: str | None = None
     account: str | None = None

@@ -20,17 +20,21 @@ class ParallelConfig:
         and sequence parallelism, arXiv 1909.08053 and 2205.05198). replicate: copies of the sharded model, whose
         gradients are averaged (HSDP). sharded: None shards where there is more than one process; True also with one.
     accumulate_sharded: reduce gradients after every micro-batch instead of once a step: less memory, more to send.
+    join_seconds: how long the processes wait at the start for one that does not come.
     """
 
     tensor: int = 1
     replicate: int = 1
     sharded: bool | None = None
     accumulate_sharded: bool = False
+    join_seconds: float = 600.0
 
     def __post_init__(self) -> None:
         for name in ("tensor", "replicate"):
             if getattr(self, name) < 1:
                 raise UserError(f"parallel.{name}={getattr(self, name)}: expected at least 1")
+        if not self.join_seconds > 0:
+            raise UserError(f"parallel.join_seconds={self.join_seconds}: expected more than 0")
 
 
 @dataclass(frozen=True)

@@ -15,9 +15,10 @@ from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
-from torch._C._distributed_c10d import HashStore, PrefixStore, TCPStore
+from torch._C._distributed_c10d import HashStore
 
 from packtrain.errors import Failure, UserError
+from packtrain.parallel.meeting import meet
 
 T = TypeVar("T")
 EXIT_CODES = {UserError: 2, Failure: 1}
@@ -127,10 +128,11 @@ def refuse_several(message: str) -> None:
         raise UserError(message) if world.first else world.follow(EXIT_CODES[UserError])
 
 
-def start(device_type: str, timeout_seconds: float = 1800.0, alone: bool = False) -> World:
+def start(device_type: str, join_seconds: float = 600.0, timeout_seconds: float = 1800.0, alone: bool = False) -> World:
     """Joins the run's process groups and returns this process's `World`; a world of one joins none unless `alone`.
 
-    NCCL between CUDA devices, gloo between CPUs; `timeout_seconds` is how long a collective may wait for a rank.
+    NCCL between CUDA devices, gloo between CPUs; `join_seconds` is how long the processes wait for each other here,
+    `timeout_seconds` how long a collective may wait for a rank.
     """
     world = find_world()
     if world.size == 1 and not alone:
@@ -140,30 +142,16 @@ def start(device_type: str, timeout_seconds: float = 1800.0, alone: bool = False
         timeout = timedelta(seconds=timeout_seconds)
         if device_type == "cuda":
             torch.cuda.set_device(world.local_rank if torch.cuda.device_count() > 1 else 0)  # --gpus-per-task shows one
+        store = meet(world.rank, world.size, join_seconds) if world.size > 1 else HashStore()
+        store.set_timeout(timeout)
         try:
-            if world.size == 1:
-                dist.init_process_group(backend, store=HashStore(), rank=0, world_size=1, timeout=timeout)
-            else:
-                store = _agents_store(world.size, timeout)
-                dist.init_process_group(backend, store=store, rank=world.rank, world_size=world.size, timeout=timeout)
+            dist.init_process_group(backend, store=store, rank=world.rank, world_size=world.size, timeout=timeout)
         except (dist.DistError, ValueError, RuntimeError) as error:
             where = f"{os.environ.get('MASTER_ADDR', '?')}:{os.environ.get('MASTER_PORT', '?')}"
             line = (str(error).strip() or type(error).__name__).splitlines()[0]
-            raise Failure(f"the {world.size} processes did not find each other at {where}: {line}") from error
+            raise Failure(f"the {world.size} processes that met at {where} form no group: {line}") from error
     flags = dist.new_group(backend="gloo", timeout=timedelta(seconds=timeout_seconds))
     return World(world.rank, world.size, world.local_rank, world.local_size, flags)
-
-
-def _agents_store(size: int, timeout: timedelta) -> Any:
-    """The store that torchrun's agent keeps, under the number of this attempt; None under another launcher.
-
-    After a restart it still holds the addresses of the processes that died, which torch would try to reach.
-    """
-    if os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True":
-        return None
-    host, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
-    store = TCPStore(host, port, size, is_master=False, timeout=timeout)
-    return PrefixStore(f"attempt-{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}", store)
 
 
 def only_first_speaks(world: World) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 from packtrain.checkpoint.load import model_to_meta
 from packtrain.data.config import DataConfig
 from packtrain.data.integrity import Integrity
-from packtrain.data.manifest import TOKENIZER, Manifest
+from packtrain.data.manifest import MANIFEST, TOKENIZER, Manifest
 from packtrain.data.mixture import Mixture, MixtureReport
 from packtrain.data.remote_shards import local_pack
 from packtrain.errors import UserError
@@ -119,6 +119,21 @@ def fits(job: Any, ranks: int) -> None:
     plan_changes(job.changes, job.optim, steps)
     if job.model.vocab_size is not None:
         check_tensor(job.model, shape.tensor, job.data.sequence_length)
+
+
+def look_for(job: Any, unless: str) -> None:
+    """Whether what a run reads is on this machine: a launcher asks before it submits. Raises `UserError`, whose line
+    ends with `unless`. A fine-tuning's data.path may be the name of a set elsewhere."""
+    if isinstance(job.data, DataConfig):
+        pack, text = job.data.path, job.data.input
+        if pack is not None and "://" not in pack and not (Path(pack) / MANIFEST).is_file():
+            what = "holds no packed shards" if Path(pack).is_dir() else "is not there"
+            raise UserError(f"data.path={pack} {what}: packtrain pack makes them; {unless}")
+        if text is not None and "://" not in text and not Path(text).exists():
+            raise UserError(f"input={text} is not there: give a file or folder of text; {unless}")
+    first = job.init_from
+    if first is not None and not Path(first).exists() and not (Path(job.run_dir) / "config.yaml").exists():
+        raise UserError(f"init_from={first} is not there: give a run's folder or a checkpoint; {unless}")
 
 
 def find_shards(data: DataConfig, say: Callable[[str], None] = print) -> Path:
