@@ -13,14 +13,28 @@ def find(url: str) -> list[str]:
 
     try:
         system, path = fsspec.core.url_to_fs(url)
-        found = [path] if system.isfile(path) else sorted(system.find(path))
+        # Over http a folder's list is a page, and every page a file: its address ends with a slash, asked or sent on.
+        alone = system.isfile(path) and not str(system.info(path).get("url", "")).endswith("/")
+        found = [path] if alone else sorted(file for file in system.find(path) if file.rstrip("/") != path.rstrip("/"))
         urls = [str(system.unstrip_protocol(file)) for file in found]
+        if not urls:
+            _reach(system, path)
     except Exception as error:  # whatever a file system raises: no network, no such bucket, no plug-in
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise UserError(f"input={url}: cannot be reached ({reason}); check the address and your access") from None
     if not urls:
         raise UserError(f"input={url}: no files there; check the address")
     return urls
+
+
+def _reach(system: Any, path: str) -> None:
+    """Raises what a file system keeps to itself when it finds nothing: http takes a server that is not there for a
+    missing file. A file that is missing raises nothing."""
+    try:
+        system.info(path)
+    except FileNotFoundError as error:
+        if error.__cause__ is not None and getattr(error.__cause__, "status", None) != 404:
+            raise error.__cause__ from None
 
 
 def is_file(url: str) -> bool:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import csv
+import functools
 import gzip
+import http.server
 import io
 import json
 import os
+import threading
 import zlib
 from pathlib import Path
 from typing import Any
@@ -15,6 +18,7 @@ import fsspec
 import pytest
 import zstandard
 
+from packtrain.data import remote
 from packtrain.data.documents import Document, read_documents
 from packtrain.data.domains import text
 from packtrain.data.limits import TooLarge, decode, is_binary, lines, read_all
@@ -198,3 +202,26 @@ def test_what_is_binary_and_what_decodes() -> None:
     assert decode(b"\xff\xfea") is None and decode(b"a\0b\xff") is None
     assert decode("日本".encode("utf-8-sig")) == ("日本", "utf-8-sig")
     assert (decode("caf\u00e9".encode("latin-1"), "no-such-encoding") or ("",))[0] != ""
+
+
+def test_over_http_a_dead_server_a_missing_file_and_a_folder_are_told_apart(tmp_path: Path) -> None:
+    (tmp_path / "www/sub").mkdir(parents=True)
+    (tmp_path / "www/none").mkdir()
+    (tmp_path / "www/sub/a.txt").write_text("text")
+
+    class Quiet(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *_: object) -> None:
+            pass
+
+    handler = functools.partial(Quiet, directory=str(tmp_path / "www"))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        at = f"http://127.0.0.1:{server.server_address[1]}"
+        for folder in ("sub", "sub/", "sub/a.txt", ""):
+            assert remote.find(f"{at}/{folder}") == [f"{at}/sub/a.txt"], "the list of a folder is no text"
+        for nothing in ("none", "none/", "sub/b.txt"):
+            with pytest.raises(UserError, match=f"input={at}/{nothing}: no files there; check the address"):
+                remote.find(f"{at}/{nothing}")
+        server.shutdown()
+    with pytest.raises(UserError, match=rf"input={at}/sub: cannot be reached \(Cannot connect to host 127.0.0.1"):
+        remote.find(f"{at}/sub")
