@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from packtrain import cli
+from packtrain.report.failures import note_member
 
 
 @pytest.fixture
@@ -73,3 +74,21 @@ def test_an_unreadable_run_hides_no_other_and_can_be_deleted(
     assert states["half"] == "broken" and states["done"] == "finished" and len(states) == 5
     assert cli.main(["runs", f"runs_dir={runs_dir}", "delete=half", "yes=true"]) == 0
     assert not (runs_dir / "half").exists() and (runs_dir / "done").exists()
+
+
+def test_a_member_of_a_sweep_that_never_got_a_folder_is_listed_with_what_it_said(
+    runs_dir: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    note_member(runs_dir / "sizes/model=9m", 2, "model.dim=7 is odd")
+    note_member(runs_dir / "none/seed=1", 1, "loss nan at step 3")
+    capsys.readouterr()
+    assert cli.main(["runs", f"runs_dir={runs_dir}", "format=json"]) == 0
+    lines = {line["name"]: line for line in json.loads(capsys.readouterr().out)}
+    assert lines["sizes/model=9m"]["state"] == "failed" and lines["sizes/model=9m"]["said"] == "model.dim=7 is odd"
+    assert "none" not in lines and lines["none/seed=1"]["state"] == "failed"
+    assert cli.main(["runs", f"runs_dir={runs_dir}"]) == 0
+    assert "sizes/model=9m failed: model.dim=7 is odd" in capsys.readouterr().out
+    for name in ("sizes/model=9m", "none"):
+        assert cli.main(["runs", f"runs_dir={runs_dir}", f"delete={name}", "yes=true"]) == 0
+    assert cli.main(["runs", f"runs_dir={runs_dir}"]) == 0
+    assert "failed" not in capsys.readouterr().out.replace("deleted", "")

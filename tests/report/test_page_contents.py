@@ -254,3 +254,13 @@ def test_a_record_longer_than_the_file_is_not_waited_for(tmp_path: Path) -> None
     assert read_scalars(tmp_path)[0] == []
     with pytest.raises(UserError, match="is not a run folder"):
         read_run(tmp_path)
+
+
+def test_every_one_of_many_curves_has_a_look_of_its_own() -> None:
+    curves = {f"run {i}": [(0.0, float(i)), (1.0, float(i))] for i in range(28)}
+    figure = chart({"": curves})
+    lines = figure.axes[0].get_lines()
+    looks = {(line.get_color(), line._unscaled_dash_pattern) for line in lines}
+    assert len(lines) == len(looks) == 28
+    legend = figure.legends[0].get_lines()
+    assert {(line.get_color(), line._unscaled_dash_pattern) for line in legend} == looks

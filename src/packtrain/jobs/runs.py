@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from packtrain.errors import UserError, did_you_mean
 from packtrain.report.differences import differing
+from packtrain.report.failures import note_member, read_failures
 from packtrain.report.reading import RunData, find_runs, known_runs, read_run
 
 CHECKPOINTS = "checkpoints"
@@ -35,16 +36,18 @@ class RunsJob:
 
 @dataclass(frozen=True)
 class RunLine:
-    """One run of the list. `state`: finished, stopped (has checkpoints or figures), empty, or broken (unreadable)."""
+    """One run of the list. `state`: finished, stopped (has checkpoints or figures), empty, broken (unreadable), or
+    failed: a sweep's member that said so, with or without a folder."""
 
     name: str
-    state: Literal["finished", "stopped", "empty", "broken"]
+    state: Literal["finished", "stopped", "empty", "broken", "failed"]
     step: int | None
     tokens: int | None
     train_loss: float | None
     size_mb: float
     energy_kwh: float | None = None
     co2eq_g: float | None = None
+    said: str | None = None
 
 
 def run(job: RunsJob) -> None:
@@ -63,6 +66,9 @@ def run(job: RunsJob) -> None:
         print(json.dumps([asdict(line) for line in runs], indent=2))
     else:
         print(as_table(runs) if runs else f"no runs in {runs_dir}; train one: packtrain train")
+        for line in runs:
+            if line.said is not None:
+                print(f"{line.name} failed: {line.said}")
 
 
 def list_runs(runs_dir: Path) -> list[RunLine]:
@@ -70,25 +76,31 @@ def list_runs(runs_dir: Path) -> list[RunLine]:
     if not runs_dir.is_dir():
         return []
     folders: list[Path] = []
+    failed: dict[Path, str] = {}
     for child in sorted(path for path in runs_dir.iterdir() if path.is_dir() and not path.name.startswith(".")):
         members = sorted(p for p in child.iterdir() if (p / "config.yaml").is_file())
-        folders += ([] if members and not (child / "config.yaml").is_file() else [child]) + members
-    return [describe(folder, runs_dir) for folder in folders]
+        said = {child / name: line for name, line in read_failures(child).items()}
+        failed |= said
+        alone = (child / "config.yaml").is_file() or not (members or said)
+        folders += ([child] if alone else []) + sorted({*members, *said})
+    return [describe(folder, runs_dir, failed.get(folder)) for folder in folders]
 
 
-def describe(folder: Path, runs_dir: Path) -> RunLine:
+def describe(folder: Path, runs_dir: Path, said: str | None = None) -> RunLine:
+    """`said`: what a sweep's member said as it failed."""
     name, size_mb = str(folder.relative_to(runs_dir)), folder_bytes(folder) / 1e6
     if not (folder / "config.yaml").is_file():
-        return RunLine(name, "empty", None, None, None, size_mb)
+        return RunLine(name, "empty" if said is None else "failed", None, None, None, size_mb, said=said)
     try:
         data = read_run(folder)
         last = figures(data)
     except UserError:  # still listed, so that it can be deleted
-        return RunLine(name, "broken", None, None, None, size_mb)
+        return RunLine(name, "broken", None, None, None, size_mb, said=said)
     started = bool(data.metrics) or any((folder / CHECKPOINTS).glob("step-*"))
-    state = "finished" if data.summary.get("finished") else "stopped" if started else "empty"
+    state = "failed" if said is not None else "stopped" if started else "empty"
+    state = "finished" if data.summary.get("finished") else state
     step, tokens = (None if last[key] is None else int(last[key]) for key in ("step", "tokens"))
-    return RunLine(name, state, step, tokens, last["train loss"], size_mb, last["energy kWh"], last["CO2eq g"])
+    return RunLine(name, state, step, tokens, last["train loss"], size_mb, last["energy kWh"], last["CO2eq g"], said)
 
 
 def figures(data: RunData) -> dict[str, Any]:
@@ -126,7 +138,8 @@ def delete(runs_dir: Path, name: str, yes: bool) -> None:
     folder = (runs_dir / name).resolve()
     inside = folder != runs_dir.resolve() and folder.is_relative_to(runs_dir.resolve())
     known = [line.name for line in list_runs(runs_dir)]
-    if not inside or not folder.is_dir() or name.rstrip("/") not in {*known, *known_runs(runs_dir)}:
+    takes = {*known, *known_runs(runs_dir), *(line.split("/")[0] for line in known)}
+    if not inside or name.rstrip("/") not in takes:
         hint = did_you_mean(name, known) if known else "; there are no runs"
         raise UserError(f"no run '{name}' in {runs_dir}{hint}")
     size = f"{folder_bytes(folder) / 1e6:,.1f} MB"
@@ -136,7 +149,9 @@ def delete(runs_dir: Path, name: str, yes: bool) -> None:
         if input(f"delete {folder} ({size})? [y/N] ").strip().lower() not in ("y", "yes"):
             print("nothing deleted")
             return
-    shutil.rmtree(folder)
+    if folder.is_dir():
+        shutil.rmtree(folder)
+    note_member(folder, 0)  # what a sweep's member said goes with it
     print(f"deleted {folder} ({size})")
 
 

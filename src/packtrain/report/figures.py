@@ -13,6 +13,7 @@ from typing import Any
 from packtrain.errors import UserError
 
 COLOURS = ("#2f7ed8", "#e07b39", "#3a9d6a", "#9b59b6", "#c0504d", "#8a8d00", "#17a2b8")
+DASHES = ("-", (0, (5, 2)), (0, (1, 1.5)), (0, (6, 1.5, 1, 1.5)))  # the colours again, in lines of another kind
 INK = "#777788"  # readable on white and on black alike; in the SVG it becomes the page's own text colour
 SIZE = (5.2, 3.3)  # inches: letters that are still read when a phone shows the picture on 360 pixels
 MOST_TICKS = 6
@@ -46,11 +47,12 @@ def chart(
     scale, unit = (1.0, "") if log_x else scale_of(most)
     for axes, (title, curves) in zip(cells, panels.items(), strict=False):
         for label, points in curves.items():
-            colour = INK if label == "training" else COLOURS[labels.index(label) % len(COLOURS)]
+            colour, dash = look(labels.index(label)) if label != "training" else (INK, "-")
             if raw and label in raw:
                 axes.plot(*_xy(raw[label], scale), color=colour, linewidth=0.6, alpha=0.3)
             marker = "o" if len(points) <= 40 else ""
-            axes.plot(*_xy(points, scale), color=colour, linewidth=1.5, marker=marker, markersize=3, label=label)
+            axes.plot(*_xy(points, scale), color=colour, linestyle=dash, linewidth=1.5, marker=marker, markersize=3,
+                      label=label)  # fmt: skip
         if title:
             axes.set_title(title, color=INK, fontsize=9)
         if log_x:
@@ -70,6 +72,11 @@ def chart(
     figure.supylabel(y_label, color=INK, fontsize=10)
     _legend(figure, cells[0] if len(panels) == 1 else None, labels)
     return figure
+
+
+def look(number: int) -> tuple[str, Any]:
+    """Colour and dashes of the curve `number`, another for each of the first 28."""
+    return COLOURS[number % len(COLOURS)], DASHES[number // len(COLOURS) % len(DASHES)]
 
 
 def shares(parts: Mapping[str, Mapping[str, float]]) -> Any:
