@@ -2,7 +2,7 @@
 # The mixture: the paper's weights against no Wikipedia and Books, no C4, and every domain by its size.
 #   recipes/mixtures.sh EVAL     scale=toy
 #
-# Needs:   data/llama/documents, made by recipes/data_llama.sh CORPORA; EVAL, the folder of the tasks' files (docs/tasks.md).
+# Needs:   data/llama/shards, made by recipes/data_llama.sh CORPORA; EVAL, the folder of the tasks' files (docs/tasks.md).
 # Costs:   toy: 12 runs of 400 000 tokens: about 5 minutes of CPU time by this size's speed (not yet run to its end), 0.001 kWh
 #          (guessed: 10 W); one H200 by packtrain plan: under a second. small: 12 runs of 100 M tokens (not run).
 # You see: three pages runs/mixtures-SCALE/{wikipedia_books,c4,by_size}/report.html, each mixture against the paper's: its first
@@ -14,15 +14,12 @@ trap 'exit 130' INT # Ctrl-C ends the recipe, a failed member does not
 
 scale=${scale:-toy}
 case $scale in
-  toy) size=170k tokens=400_000 vocabulary=512 limit=100 ;;
-  small) size=15m tokens=100_000_000 vocabulary=8000 limit=1000 ;;
+  toy) size=170k tokens=300_000 rate="optim.learning_rate=4e-3" limit=100 ;;
+  small) size=15m tokens=100_000_000 rate= limit=500 ;;
 esac
 
-packtrain tokenizer input=data/llama/documents output="data/mixtures-$vocabulary/tokenizer.model" vocab_size=$vocabulary
-packtrain pack input=data/llama/documents tokenizer="data/mixtures-$vocabulary/tokenizer.model" output="data/mixtures-$vocabulary/shards" weights=llama
-
 for mixture in paper no_wikipedia_books no_c4 by_size; do
-  packtrain train -m name="mixtures-$scale-$mixture" experiment="mixture_$mixture" seed=1,2,3 cluster="${cluster:-local}" model=$size data.path="data/mixtures-$vocabulary/shards" data.tokens=$tokens callbacks.downstream.data_dir="$1" callbacks.downstream.limit=$limit callbacks.downstream.interval_tokens=$tokens || failed=$?
+  packtrain train -m name="mixtures-$scale-$mixture" experiment="mixture_$mixture" seed=1,2,3 cluster="${cluster:-local}" model=$size data.path=data/llama/shards data.tokens=$tokens $rate callbacks.downstream.data_dir="$1" callbacks.downstream.limit=$limit callbacks.downstream.interval_tokens=$tokens || failed=$?
 done
 
 measures="[val/loss/common_crawl,val/loss/c4,val/loss/github,val/loss/wikipedia,val/loss/books,val/loss/arxiv,val/loss/stack_exchange,'tasks/nq_open@1/exact_match',tasks/arc_easy/acc_char,tasks/piqa/acc_char]"

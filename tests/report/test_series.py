@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from packtrain.cli import main
+from packtrain.report.figures import short
 from tests.report.test_comparison import member, told
 
 HURT = {1000: 0.0, 4000: 0.02, 16000: 0.5}  # what repetition adds to the loss after so many tokens
@@ -105,3 +106,9 @@ def test_a_mistake_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert main(["report", f"runs={folder}", "measure=val/loss", *words]) == 2
     err = capsys.readouterr().err
     assert said in err and err.count("\n") == 1
+
+
+def test_the_values_along_an_axis_are_said_shortly() -> None:
+    assert [short(x) for x in (0.004, 0.016, 512, 32768, 131072, 524288, 2097152)] == (
+        ["0.004", "0.016", "512", "32.8k", "131k", "524k", "2.1M"]
+    )

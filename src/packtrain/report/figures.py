@@ -59,7 +59,7 @@ def chart(
             axes.set_xscale("log")
             values = sorted({x for points in curves.values() for x, _ in points})
             if len(values) <= MOST_TICKS:  # a sweep's: those that were tried, not powers of ten between them
-                axes.set_xticks(values, [f"{x:g}" if x < 1e4 else f"{x:.2g}" for x in values])
+                axes.set_xticks(values, [short(x) for x in values])
                 axes.set_xticks([], minor=True)
         if from_zero:
             axes.set_ylim(bottom=0)
@@ -143,6 +143,14 @@ def scale_of(most: float) -> tuple[float, str]:
         if most >= scale:
             return scale, unit
     return 1.0, ""
+
+
+def short(value: float) -> str:
+    """0.004, 33k, 2.1M: a number where there is little room."""
+    for scale, letter in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if value >= scale:
+            return f"{value / scale:.3g}{letter}" if value >= 10 * scale else f"{value / scale:.2g}{letter}"
+    return f"{value:g}"
 
 
 def save_png(figure: Any, path: Path) -> None:
