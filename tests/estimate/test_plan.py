@@ -80,6 +80,30 @@ def test_what_does_not_fit_says_what_to_change_and_that_then_fits(capsys: pytest
         assert plan(capsys, *tight, *change.split())["fits"] is True, change
 
 
+@pytest.mark.parametrize("gpu", ["a100-40gb", "l40s"])
+def test_what_no_single_change_makes_fit_is_told_two(gpu: str, capsys: pytest.CaptureFixture[str]) -> None:
+    tight = ("model=65b", f"cluster.gpu={gpu}", "cluster.gpus_per_node=4", "recompute=none", "parallel.replicate=4")
+    found = plan(capsys, *tight)
+    assert found["fits"] is False and found["change"]
+    for change in found["change"]:
+        assert "recompute=full" in change
+        keys = {word.split("=")[0] for word in change.split()}
+        kept = [word for word in tight if word.split("=")[0] not in keys]
+        assert plan(capsys, *kept, *change.split())["fits"] is True, change
+
+
+def test_a_split_that_is_impossible_names_only_ones_that_are_possible(capsys: pytest.CaptureFixture[str]) -> None:
+    eight = ["plan", "model=7b", "cluster.gpu=h100", "cluster.gpus_per_node=8"]
+    for words, said in (
+        ("parallel.replicate=5", "with this tensor, replicate may be 1, 2, 4, 8"),
+        ("parallel.replicate=2 parallel.tensor=8", "with this replicate, tensor may be 1, 2, 4"),
+        ("parallel.replicate=5 parallel.tensor=2", "with this tensor, replicate may be 1, 2, 4"),
+        ("parallel.replicate=5 parallel.tensor=3", "replicate × tensor may be at most 8 and must divide it"),
+    ):
+        assert cli.main([*eight, *words.split()]) == 2
+        assert said in capsys.readouterr().err, words
+
+
 def test_the_largest_micro_batch_fits_and_the_next_does_not(capsys: pytest.CaptureFixture[str]) -> None:
     cluster = ("cluster.gpu=h100", "cluster.gpus_per_node=8")
     best = plan(capsys, *cluster)["largest_micro_batch"]

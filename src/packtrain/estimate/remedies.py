@@ -89,9 +89,11 @@ def _ways(now: Situation) -> Iterator[tuple[str, Situation]]:
     for nodes in () if alone else (2, 4, 8, 16, 32, 64):
         if nodes > now.nodes:
             each = max(8, now.gpus_per_node)
+            more = f"cluster.nodes={nodes} cluster.gpus_per_node={each}"
+            yield more, change(nodes=nodes, gpus_per_node=each, micro_batch=None)
             yield (
-                f"cluster.nodes={nodes} cluster.gpus_per_node={each}",
-                change(nodes=nodes, gpus_per_node=each, micro_batch=None),
+                f"{more} recompute=full",
+                change(nodes=nodes, gpus_per_node=each, recompute="full", micro_batch=None),
             )
     for gpu in sorted(TABLE.values(), key=lambda row: row.memory_gb):
         if gpu.memory_gb > now.gpu.memory_gb and gpu.device:

@@ -57,10 +57,9 @@ def make_split(model: ModelConfig, gpus: int, choice: ParallelChoice, gpus_per_n
     """Raises `UserError` for a product that is no divisor of the GPUs, or a model that cannot be split so."""
     unit = choice.tensor * choice.replicate
     if gpus % unit:
-        options = ", ".join(str(n) for n in divisors(gpus // _common(gpus, choice.replicate))[:8])
         raise UserError(
             f"parallel.tensor={choice.tensor} × parallel.replicate={choice.replicate} = {unit} does not divide the "
-            f"{gpus} GPUs of the cluster; with this replicate, tensor may be {options}"
+            f"{gpus} GPUs of the cluster; {_possible(gpus, choice)}"
         )
     for what, size in (
         ("n_heads", model.n_heads),
@@ -98,7 +97,9 @@ def divisors(number: int) -> list[int]:
     return [n for n in range(1, number + 1) if number % n == 0]
 
 
-def _common(a: int, b: int) -> int:
-    while b:
-        a, b = b, a % b
-    return a
+def _possible(gpus: int, choice: ParallelChoice) -> str:
+    for kept, other in (("replicate", "tensor"), ("tensor", "replicate")):
+        if gpus % getattr(choice, kept) == 0:
+            options = divisors(gpus // getattr(choice, kept))[:8]
+            return f"with this {kept}, {other} may be {', '.join(map(str, options))}"
+    return f"replicate × tensor may be at most {gpus} and must divide it"
