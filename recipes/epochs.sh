@@ -15,13 +15,13 @@ scale=${scale:-toy} shards=${shards:-data/science/shards}
 [ "$shards" != data/science/shards ] || sh "${0%/*}/data_science.sh"
 
 case $scale in
-  toy) size=170k corpus=32768 ;;
-  small) size=1m corpus=102400 ;;
+  toy) size=170k corpus=16384 rate="optim.learning_rate=4e-3" ;;
+  small) size=1m corpus=102400 rate= ;;
 esac
 
 runs=
 for epochs in 1 2 4 16 64; do
-  packtrain train -m name="epochs-$scale-$epochs" experiment=study data.path="$shards" cluster="${cluster:-local}" model=$size optim.warmup_steps=2 data.tokens=$((epochs * corpus)) data.unique_tokens=$corpus,null seed=1,2,3 || failed=$?
+  packtrain train -m name="epochs-$scale-$epochs" experiment=study data.path="$shards" cluster="${cluster:-local}" model=$size optim.warmup_steps=2 $rate data.tokens=$((epochs * corpus)) data.unique_tokens=$corpus,null seed=1,2,3 || failed=$?
   runs=$runs,epochs-$scale-$epochs
 done
 packtrain report runs="[${runs#,}]" output="runs/epochs-$scale/report.html" question="'$corpus tokens read 1, 2, 4, 16 and 64 times: where does repetition begin to hurt?'" compare=data.unique_tokens reference="'data.unique_tokens=null'" along=data.tokens measure="[val/loss,train/loss,val/loss/python_code,val/loss/python_prose,val/loss/unicode]"

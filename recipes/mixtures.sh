@@ -14,7 +14,7 @@ trap 'exit 130' INT # Ctrl-C ends the recipe, a failed member does not
 
 scale=${scale:-toy}
 case $scale in
-  toy) size=170k tokens=300_000 rate="optim.learning_rate=4e-3" limit=100 ;;
+  toy) size=170k tokens=200_000 rate="optim.learning_rate=4e-3" limit=100 ;;
   small) size=15m tokens=100_000_000 rate= limit=500 ;;
 esac
 

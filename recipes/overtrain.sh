@@ -14,8 +14,8 @@ trap 'exit 130' INT # Ctrl-C ends the recipe, a failed member does not
 sh "${0%/*}/sweep_sizes.sh" || failed=$?
 
 scale=${scale:-toy} shards=${shards:-data/science/shards}
-case $scale in # tokens D, so that 6 N D + 2 N S is the same for each N: toy S = 1.5 M, small S = 80 M with 512 pieces
-  toy) members="60k:3_395_000 170k:846_000 320k:225_000" seeds=1,2,3 ;;
+case $scale in # tokens D, so that 6 N D + 2 N S is the same for each N: toy S = 1 M, small S = 80 M with 512 pieces
+  toy) members="60k:2_263_000 170k:564_000 320k:150_000" seeds=1,2,3 ;;
   small) members="5m:218_600_000 15m:40_000_000" seeds=1 ;;
 esac
 

@@ -96,6 +96,8 @@ def guarded(action: Callable[[], int]) -> int:
         return complain(error, 2)
     except Failure as error:
         return complain(error, 1)
+    except stop.Told:
+        return 130
     except KeyboardInterrupt:
         print("packtrain: interrupted", file=sys.stderr)
         return 130

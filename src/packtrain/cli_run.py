@@ -28,6 +28,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from hydra_plugins.packtrain_slurm.slurm_launcher import SlurmLauncher
 from hydra_plugins.packtrain_slurm.torchrun_launcher import TorchrunLauncher
+from packtrain import stop
 from packtrain.cli_compose import LAUNCHED, checked, engine, parse, perform, quiet
 from packtrain.cli_errors import explain
 from packtrain.cli_instantiate import OPEN_SETS, foresee
@@ -126,11 +127,15 @@ class Sweep:
         return self.ended(self.guarded(action), str(cfg.get("run_dir")), *said)
 
     def ended(self, code: int, run_dir: str, line: str = "") -> int:
-        """Counts the exit code of one member, and keeps what it said; an interrupted one ends the sweep."""
+        """Counts the exit code of one member, and keeps what it said; an interrupted one ends the sweep, as one does
+        that was asked to stop in its last step and had finished by then.
+        """
         if code == 130:
-            raise KeyboardInterrupt
+            raise stop.Told
         if run_dir in self.folders:
             note_member(run_dir, code, line)
+        if stop.late() is not None:
+            raise KeyboardInterrupt
         self.codes.append(code)
         return code
 

@@ -19,12 +19,17 @@ VARIABLE = "PACKTRAIN_STOP_SIGNAL"
 IMPATIENCE_SECONDS = 0.5  # a terminal and a launcher may both pass on one Ctrl-C
 
 _received: int | None = None
+_late: int | None = None
 _received_at = 0.0
 _before: dict[int, Any] = {}
 
 
 class Terminated(KeyboardInterrupt):
     """A SIGTERM: it ends a command as Ctrl-C does, so that nothing half-made is left behind."""
+
+
+class Told(KeyboardInterrupt):
+    """One that a line on the screen has said already."""
 
 
 @contextmanager
@@ -65,6 +70,11 @@ def received() -> int | None:
     return _received
 
 
+def late() -> int | None:
+    """What the last that listened had heard as it ended, or None: a run's last step, say, after which nothing asks."""
+    return _late
+
+
 def listen_early() -> None:
     """Under a batch script of ours: hear its signals from now on, those that already wait included."""
     if os.environ.get(VARIABLE) and threading.current_thread() is threading.main_thread():
@@ -76,6 +86,8 @@ def listen_early() -> None:
 
 def listen() -> None:
     """Hear all of them; `restore` gives them back. A second Ctrl-C stops at once, other repetitions change nothing."""
+    global _late
+    _late = None
     for number in signals():
         before = signal.signal(number, _note)
         if before is not _note:
@@ -84,8 +96,8 @@ def listen() -> None:
 
 def restore() -> None:
     """Forget what was heard, and hear no more."""
-    global _received
-    _received = None
+    global _received, _late
+    _received, _late = None, _received
     for number, handler in _before.items():
         signal.signal(number, handler)
     _before.clear()

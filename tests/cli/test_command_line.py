@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -10,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from packtrain import __version__, cli, cli_compose, cli_help, cli_run
+from packtrain import __version__, cli, cli_compose, cli_help, cli_run, stop
 from packtrain.jobs import plan
 from tests.composing import composed
 
@@ -215,3 +216,29 @@ def test_the_module_runs_as_a_program(empty_folder: Path) -> None:
         [sys.executable, "-m", "packtrain", "plan", "modle=7b"], capture_output=True, text=True, env=environment
     )
     assert done.returncode == 2 and done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_a_sweep_that_is_asked_to_stop_begins_no_further_member_and_says_so_once(
+    late: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """late: the signal came in a member's last step, and it had finished before anybody asked."""
+    begun = []
+
+    def perform(command: str, cfg: object) -> int:
+        begun.append(command)
+        stop.listen()
+        try:
+            signal.raise_signal(signal.SIGTERM)
+        finally:
+            stop.restore()
+        if not late:
+            raise KeyboardInterrupt
+        return 0
+
+    monkeypatch.setattr(cli_run, "perform", perform)
+    assert cli.main(["train", "-m", "seed=1,2,3"]) == 130
+    assert begun == ["train"]
+    assert capsys.readouterr().err.count("interrupted") == 1
+    stop.listen()
+    stop.restore()  # forgets it

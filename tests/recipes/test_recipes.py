@@ -59,10 +59,10 @@ def test_a_recipe_holds_packtrain_commands_only_and_says_what_it_costs(recipe: P
 def test_the_shell_hands_over_what_a_user_would_see_run() -> None:
     found = commands(RECIPES[0].parent / "epochs.sh")
     assert found[0] == ["packtrain", "prepare", "domain=python_code", "output=data/python/documents/python_code"]
-    assert sum("data.tokens=2097152" in words for words in found) == 1  # 64 times 32 768
+    assert sum("data.tokens=1048576" in words for words in found) == 1  # 64 times 16 384
 
 
-@pytest.mark.parametrize(("scale", "served"), [("toy", 1.5e6), ("small", 80e6)])
+@pytest.mark.parametrize(("scale", "served"), [("toy", 1.0e6), ("small", 80e6)])
 def test_members_of_overtrain_cost_the_same(scale: str, served: float) -> None:
     costs = []
     for words in commands(RECIPES[0].parent / "overtrain.sh", scale):
