@@ -29,7 +29,8 @@ def train(folder: Path, name: str, *overrides: str) -> subprocess.CompletedProce
         "~callbacks.domain_loss", "~callbacks.carbon", "loggers=csv", "cluster=torchrun",
         "hydra.launcher.max_restarts=0", *overrides,
     )  # fmt: skip
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[2])}
+    path = os.pathsep.join([str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")])
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": path}
     return subprocess.run(
         [sys.executable, "-m", "packtrain", *command], env=environment, capture_output=True, text=True, timeout=400
     )

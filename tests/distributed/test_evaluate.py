@@ -48,11 +48,11 @@ def test_two_ranks_write_the_file_of_one_byte_for_byte(made: Path, tmp_path: Pat
     assert "evaluate openbookqa: 1 batches" in ended.output, "of two"
 
 
-def test_a_model_split_over_two_processes_gives_ones_likelihoods_and_texts(tmp_path: Path) -> None:
+def test_a_model_split_over_two_processes_gives_ones_likelihoods_and_texts_and_shares_the_work(tmp_path: Path) -> None:
     make_tokenizer(tmp_path / "tokenizer.model")
     worker = Path(__file__).with_name("answers_worker.py")
     ended = torchrun(2, worker, tmp_path / "tokenizer.model")
-    assert ended.code == 0 and ended.output.count("equal ") == 2, ended.output
+    assert ended.code == 0 and ended.output.count("equal ") == 3, ended.output
 
 
 @pytest.mark.slow

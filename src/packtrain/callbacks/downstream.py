@@ -1,7 +1,7 @@
 """every so many tokens: chosen tasks, asked of the model as it is → tasks/<task>/<figure> against tokens
 
-The paper's Figure 2. The model answers by its own forward, so it may be split over processes as it likes; every rank
-asks the same. A part of each task, always the same items, is enough for a curve.
+The paper's Figure 2. The model answers by its own forward, so it may be split over processes as it likes, which share
+the work. A part of each task, always the same items, is enough for a curve.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from packtrain.callbacks.meter import Meter
 from packtrain.errors import UserError
 from packtrain.evaluation.tasks.forward import ForwardAnswerer
 from packtrain.evaluation.tasks.requests import Generate
-from packtrain.evaluation.tasks.runner import Prepared, batches, compute, prepare, result
+from packtrain.evaluation.tasks.runner import Prepared, compute, prepare, result
 from packtrain.evaluation.tasks.scoring import Scoring, Surroundings
 from packtrain.evaluation.tasks.spec import load
 from packtrain.tokenizer.tokenizer import Tokenizer
@@ -75,13 +75,13 @@ class Downstream(Meter):
         columns: dict[str, float] = {}
         answerer = ForwardAnswerer(
             module.model, self.tokenizer, module.steps.sequence_length, self.batch_tokens, module.device,
-            module.parallel.world,
+            module.parallel.world, module.parallel.data_rank, module.parallel.data_ranks,
         )  # fmt: skip
         training = module.model.training
         module.model.eval()
         try:
             for task in self.tasks:
-                lines = [line for batch in batches(task.items) for line in compute(task, answerer, batch)]
+                lines = compute(task, answerer, task.items)  # all at once: there is the more to share
                 found = result(task, {line["index"]: line for line in lines}, "")
                 figure = found.figures[found.metric]
                 if figure.value is not None:

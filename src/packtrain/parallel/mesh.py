@@ -46,6 +46,10 @@ class Mesh:
         """Which part of the global batch this process reads; the ranks of one tensor group read the same."""
         return self.device_mesh.get_local_rank("replicate") * self.degrees.shard + self.shard_rank
 
+    @property
+    def data_ranks(self) -> int:
+        return self.degrees.replicate * self.degrees.shard
+
 
 def make_mesh(degrees: Degrees, device_type: str) -> Mesh:
     """Collective. The process group must be there, with `degrees.world` ranks."""

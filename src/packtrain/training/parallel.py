@@ -28,6 +28,10 @@ class Parallel:
         """Which part of the global batch this process reads."""
         return 0 if self.mesh is None else self.mesh.data_rank
 
+    @property
+    def data_ranks(self) -> int:
+        return 1 if self.mesh is None else self.mesh.data_ranks
+
     def before_backward(self, model: nn.Module, last: bool) -> None:
         if self.mesh is not None:
             last_micro_batch(model, last or self.accumulate_sharded)

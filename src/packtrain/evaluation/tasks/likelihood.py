@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -27,6 +28,13 @@ class Codec(Protocol):
 
 Found = list[tuple[float, bool]]  # nats, and whether every token was the likeliest
 Score = Callable[[Sequence[Wanted]], Found]
+Each = Callable[
+    [Sequence[Any], Callable[[Any], Any]], list[Any]
+]  # (parts, what to do with one) → what came out of each
+
+
+def alone(parts: Sequence[Any], compute: Callable[[Any], Any]) -> list[Any]:
+    return [compute(part) for part in parts]
 
 
 def encode(tokenizer: Codec, requests: Sequence[Likelihood], limit: int) -> tuple[list[Wanted], list[bool]]:
@@ -70,30 +78,41 @@ def packed_score(decoder: Decoder, sequences: Sequence[Wanted], budget: int) -> 
         for part in torch.arange(len(batch.targets)).split(AT_ONCE):
             places, targets = batch.places[part].to(decoder.device), batch.targets[part].to(decoder.device)
             values, likeliest = gathered(decoder.logits_of(hidden[places[:, 0], places[:, 1]]), targets)
-            _sum(nats, greedy, batch.numbers[part], values, likeliest)
-    return _checked(nats, greedy)
+            nats.index_add_(0, batch.numbers[part], values)
+            greedy[batch.numbers[part][~likeliest]] = False
+    return _checked(list(zip(nats.tolist(), greedy.tolist(), strict=True)))
 
 
-def forward_score(model: nn.Module, sequences: Sequence[Wanted], budget: int, device: torch.device | str) -> Found:
+def forward_score(
+    model: nn.Module, sequences: Sequence[Wanted], budget: int, device: torch.device | str, each: Each = alone
+) -> Found:
     """The same by the model's plain forward, tokens (B, T) → logits (B, T, V): for a model that is being trained,
-    however it is split over processes; each sequence for itself, padded to the longest of its batch."""
-    nats = torch.zeros(len(sequences), dtype=torch.float64)
-    greedy = torch.ones(len(sequences), dtype=torch.bool)
-    order = sorted(range(len(sequences)), key=lambda n: (-len(sequences[n].tokens), n))
-    start = 0
-    while start < len(order):
-        longest = len(sequences[order[start]].tokens) - 1
-        numbers = order[start : start + max(1, budget // longest)]
-        start += len(numbers)
-        tokens = torch.zeros(len(numbers), longest + 1, dtype=torch.int64)
+    however it is split over processes; each sequence for itself, padded to the longest of its batch. `each` computes
+    the batches, of which it may leave some to other processes."""
+
+    def scored(numbers: Sequence[int]) -> Found:
+        longest = len(sequences[numbers[0]].tokens)
+        tokens = torch.zeros(len(numbers), longest, dtype=torch.int64)
         for place, number in enumerate(numbers):
             tokens[place, : len(sequences[number].tokens)] = torch.tensor(sequences[number].tokens)
         logits = model(tokens[:, :-1].to(device))
+        found = []
         for place, number in enumerate(numbers):
             first, behind = sequences[number].start, len(sequences[number].tokens)
             values, likeliest = gathered(logits[place, first - 1 : behind - 1], tokens[place, first:behind].to(device))
-            _sum(nats, greedy, torch.full((behind - first,), number), values, likeliest)
-    return _checked(nats, greedy)
+            found.append((float(values.sum()), bool(likeliest.all())))
+        return found
+
+    order = sorted(range(len(sequences)), key=lambda n: (-len(sequences[n].tokens), n))
+    parts: list[list[int]] = []
+    while order:
+        at_once = max(1, budget // max(1, len(sequences[order[0]].tokens) - 1))
+        parts.append(order[:at_once])
+        order = order[at_once:]
+    found: dict[int, tuple[float, bool]] = {}
+    for numbers, values in zip(parts, each(parts, scored), strict=True):
+        found |= zip(numbers, values, strict=True)
+    return _checked([found[number] for number in range(len(sequences))])
 
 
 def gathered(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
@@ -103,12 +122,7 @@ def gathered(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
     return values.double().cpu(), (logits.argmax(-1) == targets).cpu()
 
 
-def _sum(nats: Tensor, greedy: Tensor, numbers: Tensor, values: Tensor, likeliest: Tensor) -> None:
-    nats.index_add_(0, numbers, values)
-    greedy[numbers[~likeliest]] = False
-
-
-def _checked(nats: Tensor, greedy: Tensor) -> Found:
-    if not torch.isfinite(nats).all():
+def _checked(found: Found) -> Found:
+    if not all(math.isfinite(nats) for nats, _ in found):
         raise Failure("the model's logits are not finite numbers: its weights are damaged; use an earlier checkpoint")
-    return list(zip(nats.tolist(), greedy.tolist(), strict=True))
+    return found
