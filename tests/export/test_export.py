@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import platform
 import warnings
 from pathlib import Path
 
@@ -148,9 +149,12 @@ def test_the_model_card_says_what_the_run_knows(hf: Path) -> None:
         "as wanted",
         "| tokens | 640 |",
         "Not evaluated",
-        "version of torch",
+        f"| version of torch | {torch.__version__} |",
+        f"| version of python | {platform.python_version()} |",
+        "| made from | small, step-00000005 |",
     ):
         assert expected in card
+    assert str(hf.parent) not in card, "no path of this machine"
 
 
 def test_the_same_export_is_not_made_twice(run: Path, hf: Path, capsys: pytest.CaptureFixture[str]) -> None:

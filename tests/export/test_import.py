@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import torch
 
 from packtrain.checkpoint.load import load_model
 from packtrain.cli import main
+from tests.export.making import make_run
 from tests.tiny_run import make_tokenizer
 
 SHAPES = {
@@ -59,3 +61,18 @@ def test_a_model_without_a_sentencepiece_tokenizer_is_imported_and_said(
     assert "has no SentencePiece tokenizer.model: the weights alone" in capsys.readouterr().out
     assert main(["generate", f"checkpoint={tmp_path / 'x'}", "max_new_tokens=1"]) == 2
     assert "give tokenizer=FILE" in capsys.readouterr().err
+
+
+def test_llama_3_in_metas_format_is_imported_without_its_tokenizer(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = make_run(tmp_path, "grouped heads")
+    assert main(["export", f"checkpoint={run}", "format=meta", "shards=2", f"output={tmp_path / 'meta'}"]) == 0
+    ranks = b"".join(b"%s %d\n" % (base64.b64encode(bytes([i])), i) for i in range(256))
+    (tmp_path / "meta" / "tokenizer.model").write_bytes(ranks)
+    command = ["import", f"source={tmp_path / 'meta'}", f"runs_dir={tmp_path}"]
+    assert main([*command, "name=x"]) == 0
+    assert "has no SentencePiece tokenizer.model: the weights alone" in capsys.readouterr().out
+    (tmp_path / "meta" / "tokenizer.model").write_bytes((run / "tokenizer.model").read_bytes()[:50])
+    assert main([*command, "name=y"]) == 2
+    assert "not a SentencePiece model" in capsys.readouterr().err

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,7 +39,8 @@ def read_folder(source: Path, vocab_size: int | None = None) -> Found:
     """config.json: Hugging Face's format; params.json: Meta's, or our own. Raises `UserError` for anything else."""
     if not source.is_dir():
         raise UserError(f"source={source}: no such folder; give the folder with config.json or params.json in it")
-    found = next((p for p in (source / "tokenizer.model", source.parent / "tokenizer.model") if p.is_file()), None)
+    places = (source / "tokenizer.model", source.parent / "tokenizer.model")
+    found = next((p for p in places if p.is_file() and not _is_ranks(p)), None)
     notes = () if found else (f"{source} has no SentencePiece tokenizer.model: the weights alone are imported",)
     if (source / "config.json").is_file():
         return _hugging_face(source, found, notes)
@@ -49,6 +51,12 @@ def read_folder(source: Path, vocab_size: int | None = None) -> Found:
     raise UserError(
         f"source={source}: holds neither config.json (Hugging Face) nor params.json (Meta): no checkpoint to import"
     )
+
+
+def _is_ranks(path: Path) -> bool:
+    """Whether it is LLaMA 3's tokenizer, which Meta gives the same name: lines of a token in base64 and its rank."""
+    with path.open("rb") as file:
+        return re.fullmatch(rb"[A-Za-z0-9+/]+=* \d+", file.readline(1000).strip()) is not None
 
 
 def _hugging_face(source: Path, tokenizer: Path | None, notes: tuple[str, ...]) -> Found:

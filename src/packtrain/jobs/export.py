@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
+import platform
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
@@ -14,6 +15,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+import packtrain
 from packtrain import __version__
 from packtrain.checkpoint.directory import read_meta, resolve
 from packtrain.checkpoint.weights import open_weights, weights_digest
@@ -31,6 +33,7 @@ from packtrain.model.config import ModelConfig
 from packtrain.report.reading import read_run
 from packtrain.settings import build
 from packtrain.tokenizer.tokenizer import Tokenizer
+from packtrain.training.versions import repository_commit
 
 RECORD = "packtrain.json"
 SPDX = re.compile(r"[A-Za-z0-9.+-]+(?: (?:AND|OR|WITH) [A-Za-z0-9.+-]+)*")
@@ -94,9 +97,14 @@ def run(job: ExportJob) -> None:
         if job.format == "hf" and meta.get("chat"):
             write_chat_template(folder, meta["chat"])
         line = verify(folder, ours, config, job.format, tokens).check(job.precision)
-        how = {"made from": str(checkpoint), "format": job.format, "precision": job.precision, "check": line}
+        how = {
+            "made from": f"{name}, {checkpoint.name}",
+            "format": job.format,
+            "precision": job.precision,
+            "check": line,
+        }
         around = about(checkpoint.parent.parent)
-        card = model_card(name, config, meta, weights_digest(meta), around, how, versions(), job.licence)
+        card = model_card(name, config, meta, weights_digest(meta), around, how, versions(job.format), job.licence)
         (folder / "README.md").write_text(card, encoding="utf-8")
         (folder / RECORD).write_text(
             json.dumps({"settings": settings, "check": line}, indent=1) + "\n", encoding="utf-8"
@@ -128,9 +136,13 @@ def about(run_dir: Path) -> dict[str, Any]:
     return {**asdict(read_run(run_dir)), "tasks": results.read(run_dir / "tasks.json") or {}}
 
 
-def versions() -> dict[str, str]:
-    names = ("torch", "safetensors", "sentencepiece")
-    return {"packtrain": __version__} | {name: importlib.metadata.version(name) for name in names}
+def versions(format: Format) -> dict[str, str]:
+    """Of all that the bytes of an export depend on."""
+    names = ("torch", "numpy", "safetensors", "sentencepiece", *(["gguf"] if format == "gguf" else []))
+    found = {"packtrain": __version__, "python": platform.python_version()}
+    found |= {name: importlib.metadata.version(name) for name in names}
+    commit = repository_commit(Path(packtrain.__file__))
+    return {**found, "packtrain's commit": commit} if commit else found
 
 
 class Watched(Mapping[str, Tensor]):
