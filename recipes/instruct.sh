@@ -2,6 +2,7 @@
 # A pre-trained model learns to follow instructions: fine-tuned on questions and answers, evaluated before and after, asked.
 #   recipes/instruct.sh                           scale=toy: the quickstart's model, questions about the running Python
 #   recipes/instruct.sh FILE.jsonl                your own instructions: .jsonl, .json, .parquet, a set of the hub
+#   recipes/instruct.sh FILE EVAL                 MMLU, too, before and after; EVAL is the folder of its files (docs/tasks.md)
 #   scale=small base=FOLDER recipes/instruct.sh alpaca.json      LLaMA-7B by LoRA on one GPU; `plan finetune` says it fits
 #
 # Costs:   toy: about three minutes on two idle CPU cores (by CPU time), and five before for recipes/quickstart.sh where it was not run. No GPU,
@@ -15,8 +16,8 @@ scale=${scale:-toy} base=${base:-runs/quickstart} file=${1:-python}
 packtrain plan finetune model=7b data=llama cluster.gpu=h100 sequences_per_gpu=1
 
 case $scale in
-  toy) sh "${0%/*}/quickstart.sh"; often="data.epochs=2 data.batch_tokens=4096 callbacks.domain_loss.interval_tokens=5e4" flan=1e-3 lora=1e-2 rank=8 ;;
-  small) often="data.epochs=2 precision=bf16 data.micro_batch=1" flan=2e-4 lora=2e-4 rank=16 ;;
+  toy) sh "${0%/*}/quickstart.sh"; items=200 often="data.epochs=2 data.batch_tokens=4096 callbacks.domain_loss.interval_tokens=5e4" flan=1e-3 lora=1e-2 rank=8 ;;
+  small) items=null often="data.epochs=2 precision=bf16 data.micro_batch=1" flan=2e-4 lora=2e-4 rank=16 ;;
 esac
 
 case $scale in
@@ -28,6 +29,9 @@ packtrain finetune name="instruct-$scale-lora" init_from="$base" data.path="$fil
 packtrain evaluate checkpoint="$base" shards="runs/instruct-$scale" output="runs/instruct-$scale/before.json"
 packtrain evaluate checkpoint="runs/instruct-$scale"
 packtrain evaluate checkpoint="runs/instruct-$scale-lora"
+for model in ${2:+"$base" "runs/instruct-$scale" "runs/instruct-$scale-lora"}; do
+  packtrain evaluate checkpoint="$model" tasks=[mmlu] data_dir="$2" limit=$items output="runs/instruct-$scale/mmlu-${model##*/}.json"
+done
 
 packtrain generate checkpoint="runs/instruct-$scale" chat=true prompt="'What does the function os.path.join do?'" temperature=0 max_new_tokens=60
 packtrain generate checkpoint="runs/instruct-$scale-lora" chat=true prompt="'What does the function os.path.join do?'" temperature=0 max_new_tokens=60

@@ -40,6 +40,8 @@ def _unreadable(error: OverrideParseException) -> str:
 
 def _missing_choice(path: str, options: list[str]) -> str:
     group, _, choice = path.rpartition("/")
+    if group == "tasks" and choice.endswith((".yaml", ".yml")):
+        return f"tasks={choice}: a task of your own is given as task_file=[{choice}]"
     known = [option for option in options or choices(group) if option != BASE]  # Hydra names none for one of a list
     return f"{group}={choice}{did_you_mean(choice, known)}"
 

@@ -51,6 +51,7 @@ def refused(capsys: pytest.CaptureFixture[str], *words: str, code: int = 2) -> s
         (["plan", "model.dim=???"], ["missing: model.dim", "give model.dim="]),
         (["plan", "model.dim=${nowhere}"], ["nowhere"]),
         (["train", "model"], ["cannot read 'model'", "expected key=value"]),
+        (["evaluate", "checkpoint=x", "tasks=[mine.yaml]"], ["tasks=mine.yaml", "given as task_file=[mine.yaml]"]),
         (["plan", "model"], ["action=model", "known: calibrate"]),
         (["plan", "mfu=[1,2"], ["cannot read 'mfu=[1,2'"]),
         (["plan", "model=7b,13b"], ["model=7b,13b", "--multirun"]),

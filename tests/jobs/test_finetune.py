@@ -153,6 +153,58 @@ def test_the_checkpoint_with_the_best_held_out_loss_is_kept_and_taken(finetune) 
     assert resolve(run.run_dir, said.append) == newest or best == max(scored)
 
 
+def test_the_checkpoint_with_the_best_score_of_the_tasks_is_kept_and_taken(finetune, packtrain, home: Path) -> None:
+    answers = [answer for _, answer in ROWS]
+    items = [{"asked": asked, "choices": [answers[n], *answers[n - 5 : n]], "gold": 0}
+             for n, (asked, _) in enumerate(ROWS) if n >= 5]  # fmt: skip
+    (home / "words_test.jsonl").write_text("".join(json.dumps(item) + "\n" for item in items))
+    task = {"scoring": "choice", "metric": "acc_char", "sources": [{"path": "words_test.jsonl"}],
+            "prompt": "### Instruction:\n{asked}\n\n### Response:\n"}  # fmt: skip
+    (home / "words.yaml").write_text(yaml.safe_dump(task))
+    asking = ("callbacks.checkpointing.choose=tasks", "callbacks.downstream.tasks=[words.yaml]",
+              "callbacks.downstream.data_dir=.", "callbacks.downstream.interval_tokens=256")  # fmt: skip
+    run = finetune(*asking, "data.epochs=8", "optim.learning_rate=1e-2", name="by-tasks")
+    assert run.code == 0, run.err
+    scored = {int(row["step"]): float(v) for row in rows(run.run_dir) if (v := row["tasks/words/acc_char"])}
+    assert len(scored) > 2 and len({*scored.values()}) > 1
+    best = max(scored, key=lambda step: scored[step])
+    chosen = json.loads((run.run_dir / "chosen.json").read_text())
+    assert chosen == {"step": best, "metric": "tasks", "value": pytest.approx(scored[best], abs=1e-6)}
+    code, _, err = packtrain(
+        "evaluate",
+        "checkpoint=runs/by-tasks",
+        "task_file=[words.yaml]",
+        "data_dir=.",
+        "device=cpu",
+        "output=words.json",
+    )
+    assert code == 0 and f"step {best}, chosen by its tasks" in err, err
+    figures = json.loads((home / "words.json").read_text())["tasks"]["words"]["figures"]
+    assert figures["acc_char"]["value"] == pytest.approx(scored[best], abs=1e-6)
+
+
+def test_instructions_from_the_hub_are_those_of_the_file(finetune, home: Path, monkeypatch) -> None:
+    datasets = pytest.importorskip("datasets")
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", home / "cache")
+    monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", True)
+    (home / "someone" / "words").mkdir(parents=True)  # where the loader looks before it asks the hub
+    (home / "someone" / "words" / "train.jsonl").write_text((home / "words.jsonl").read_text())
+    config = [{"config_name": "default", "data_files": [{"split": "train", "path": "train.jsonl"}]}]
+    (home / "someone" / "words" / "README.md").write_text(f"---\nconfigs: {json.dumps(config)}\n---\n")
+    runs = [finetune(f"data.path={path}", "data.epochs=1", name=name)
+            for path, name in (("someone/words", "from-hub"), ("words.jsonl", "from-file"))]  # fmt: skip
+    assert [run.code for run in runs] == [0, 0], runs[0].err
+    assert "16 examples in" in runs[0].out and "4 held out, format alpaca" in runs[0].out
+    losses = [[row["train/loss"] for row in rows(run.run_dir)] for run in runs]
+    assert losses[0] == losses[1]
+    outcome = finetune("data.path=nobody/nothing", name="wrong")
+    assert outcome.code == 2 and not outcome.run_dir.exists()
+    assert "the Hugging Face hub did not give nobody/nothing" in outcome.err and "data.path=FILE.jsonl" in outcome.err
+    outcome = finetune("data.path=someone/words", "data.split=test", name="wrong")
+    assert outcome.code == 2 and "the folder someone/words holds no set with a split 'test'" in outcome.err
+    assert len(outcome.err.strip().splitlines()) == 1
+
+
 def test_lora_keeps_the_base_once_and_everything_that_reads_it_gets_the_merged_model(
     finetune, packtrain, home: Path
 ) -> None:
@@ -245,6 +297,7 @@ def test_generate_chat_turn_by_turn_and_without_a_template(finetune, packtrain, 
         (["data.batch_tokens=6400"], "too few tokens for one batch"),
         (["template.user=nothing"], "expected {content} in it, once"),
         (["data.too_long=cutt"], "data.too_long=cutt"),
+        (["callbacks.checkpointing.choose=tasks"], "choose=tasks: no task is asked while training; give callbacks"),
     ],
 )
 def test_a_mistake_is_one_line(finetune, wrong: list[str], said: str) -> None:

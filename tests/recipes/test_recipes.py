@@ -38,7 +38,7 @@ def commands(recipe: Path, scale: str = "toy") -> list[list[str]]:
         said = folder / "said"
         path = f"{folder}{os.pathsep}{os.environ['PATH']}"
         environment = {"PATH": path, "SAID": str(said), "scale": scale}
-        subprocess.run(["sh", str(recipe), "FOLDER"], cwd=folder, env=environment, check=True, timeout=60)
+        subprocess.run(["sh", str(recipe), "FOLDER", "EVAL"], cwd=folder, env=environment, check=True, timeout=60)
         return [["packtrain", *json.loads(line)[1:]] for line in said.read_text().splitlines()]
 
 

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from packtrain.callbacks.spike_record import sequence_losses
 from packtrain.data.config import DataConfig
 from packtrain.data.instructions.config import InstructionConfig
 from packtrain.data.instructions.shards import DOMAIN, ensure_instruction_shards
@@ -125,6 +126,23 @@ def test_padding_contributes_exactly_nothing(packs) -> None:
         row[end + 1 :] = ~torch.randint(3, 300, (LENGTH - end,))
     after = gradients(rows)
     assert all(torch.equal(value, after[name]) for name, value in before.items())
+
+
+def test_a_spike_s_record_has_the_loss_of_each_sequence_s_responses(packs) -> None:
+    rows = packs[False][:5]
+    data = DataConfig("", {}, LENGTH, None, LENGTH * 6, LENGTH * 6, 2, document_mask=True)
+    module = LlamaModule(model(), OptimConfig(1e-3, 0), plan_steps(data), 1, document_mask=True, masked=True)
+    batch = module.on_before_batch_transfer(rows.int(), 0)
+    found = sequence_losses(module, batch, list(range(10, 15)), module.counted)
+    assert list(found) == [10, 11, 12, 13, 14]
+    for row, loss in zip(rows, found.values(), strict=True):
+        with torch.no_grad():
+            log_p = module.model(ids(row)[None, :-1]).log_softmax(-1)[0]
+        wanted = row[1:] >= 0
+        expected = -log_p.gather(1, ids(row)[1:, None])[wanted].mean()
+        assert loss == pytest.approx(float(expected), rel=1e-5)
+    whole = sequence_losses(module, batch, list(range(10, 15)))
+    assert all(abs(whole[sample] - loss) > 1e-3 for sample, loss in found.items()), "prompts and padding count there"
 
 
 def test_the_held_out_score_is_the_mean_over_the_responses(tmp_path: Path) -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Iterable
 from typing import Any
 
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
 
+from packtrain.callbacks.downstream import Downstream
 from packtrain.callbacks.meter import RunLog
 from packtrain.checkpoint.directory import checkpoint_path, choose, retain
 from packtrain.errors import UserError
@@ -112,3 +114,14 @@ class Checkpointing(Checkpoint):
             strategy.wait()
         self.saved_step = step
         module.clock.add("checkpoint", time.perf_counter() - begin)
+
+
+def check_choice(callbacks: Iterable[Any]) -> None:
+    """Raises `UserError` where a checkpoint is to be chosen by tasks and none is asked while training."""
+    callbacks = list(callbacks)
+    by_tasks = any(isinstance(c, Checkpointing) and c.choose == "tasks" for c in callbacks)
+    if by_tasks and not any(isinstance(c, Downstream) and c.tasks for c in callbacks):
+        raise UserError(
+            "callbacks.checkpointing.choose=tasks: no task is asked while training; give callbacks.downstream.tasks="
+            "[NAME] and callbacks.downstream.data_dir=PATH, or choose=val/loss"
+        )

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Sequence
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ import numpy as np
 import torch
 
 from packtrain.callbacks.spike_detector import Verdict
+from packtrain.data.masked import of_each_row
 from packtrain.data.origins import Origin, Provenance, reader
 from packtrain.errors import UserError
 from packtrain.model.layout import CAUSAL, Layout, document_lengths
@@ -85,7 +88,7 @@ def explain(
     verdict: Verdict,
 ) -> dict[str, Any] | None:  # fmt: skip
     """What the batch of that `number` held, and the gradients (collective); None on all ranks but the first."""
-    losses = sequence_losses(module, batch, samples)
+    losses = sequence_losses(module, batch, samples, result.counted)
     norms = module.parallel.norms(module.model, result.parts)
     if not module.parallel.world.first:
         return None
@@ -107,17 +110,31 @@ def explain(
 
 
 @torch.no_grad()
-def sequence_losses(module: Any, batch: torch.Tensor, samples: list[int]) -> dict[int, float]:
-    """sample number → its mean loss, over all ranks (collective). `batch` (sequences of this rank, T + 1)."""
+def sequence_losses(
+    module: Any, batch: torch.Tensor, samples: list[int], counted: Sequence[torch.Tensor | None] = ()
+) -> dict[int, float]:
+    """sample number → its mean loss, over all ranks (collective): of a fine-tuning that of its responses.
+
+    batch: (sequences of this rank, T + 1).  counted: of each of its micro-batches the targets that count.
+    """
     own = []
-    for sequence in batch.split(1):
-        cut = document_lengths(sequence[:, :-1].cpu()) if module.document_mask else None
-        loss = module.model.loss(
-            sequence[:, :-1].long(), sequence[:, 1:].long(), CAUSAL if cut is None else Layout(cut)
-        )
-        own.append(loss.float())
+    for sequence, targets in zip(batch.split(1), _of_sequences(batch, counted, module.steps.micro_batch), strict=True):
+        layout = Layout(document_lengths(sequence[:, :-1].cpu())) if module.document_mask else CAUSAL
+        more = () if targets is None else (targets.to(batch.device),)
+        own.append(module.model.loss(sequence[:, :-1].long(), sequence[:, 1:].long(), layout, *more).float())
     told = list(zip(samples, torch.stack(own).tolist(), strict=True))
     return dict(pair for rank in module.parallel.world.gather(told) for pair in rank)
+
+
+def _of_sequences(
+    batch: torch.Tensor, counted: Sequence[torch.Tensor | None], micro_batch: int
+) -> list[torch.Tensor | None]:
+    """What `counted` says of the micro-batches, said of each sequence."""
+    found: list[torch.Tensor | None] = []
+    for micro, targets in zip_longest(batch.split(micro_batch), counted):
+        rows, length = len(micro), micro.shape[1] - 1
+        found += [None] * rows if targets is None else of_each_row(targets, rows, length)
+    return found
 
 
 def by_layer(norms: dict[str, float]) -> dict[str, float]:

@@ -30,6 +30,12 @@ def targets(tokens: Tensor) -> Tensor:
     return tokens.masked_fill(tokens < 0, IGNORED)
 
 
+def of_each_row(counted: Tensor, rows: int, length: int) -> list[Tensor]:
+    """What `counted` says of a batch of `rows` of T = `length` targets, said of each row alone."""
+    row = counted // length
+    return [counted[row == number] - number * length for number in range(rows)]
+
+
 def counted(rows: Tensor) -> Tensor:
     """Which of the B·T targets of rows (B, T + 1) count, as numbers into the flattened batch: (n,) int64."""
     return (rows[:, 1:] >= 0).flatten().nonzero().flatten()

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from packtrain.callbacks.checkpointing import check_choice
 from packtrain.callbacks.interruption import Interruption
 from packtrain.callbacks.meter import RunLog
 from packtrain.callbacks.profile import Profile
@@ -102,6 +103,7 @@ def _check(job: TrainJob, world: World) -> tuple[torch.device, Engine, Setup, De
     if job.fp8 and job.precision != "bf16":
         raise UserError(f"fp8=true goes with precision=bf16, not {job.precision}: give precision=bf16")
     engine.check(device)
+    check_choice(job.callbacks.values())
     shape = degrees(job.parallel, world.size)
     say = (lambda _: None) if job.quiet else print
     setup = prepare(job.model, job.data, job.optim, job.seed, shape.data, job.changes, say)

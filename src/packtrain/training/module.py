@@ -35,6 +35,7 @@ class StepResult:
     learning_rate: float
     parts: torch.Tensor | None = None  # what `Parallel.norms` makes each parameter's gradient norm of
     applied: bool = True  # False: the update was left out
+    counted: tuple[torch.Tensor | None, ...] = ()  # of each micro-batch the targets that count, None for all
 
 
 class Examiner(Protocol):
@@ -132,7 +133,7 @@ class LlamaModule(LightningModule):
             total += loss.detach()
         self.clock.update()
         norm, total, parts = self.parallel.clip(self.model, self.optim, total)
-        self.last = StepResult(total, norm, rate, parts)
+        self.last = StepResult(total, norm, rate, parts, counted=tuple(self.counted))
         if self.examiner is not None:
             self.last.applied = self.examiner.examine(step + 1, batch)
         elif batch.device.type == "cpu":  # reading is free here; a GPU is asked at log steps and before a checkpoint

@@ -2,6 +2,7 @@
 
 a file   .jsonl .json .parquet, each also .gz      its bytes are the fingerprint
 a name   ORGANISATION/SET of the Hugging Face hub  its rows are
+a folder as one downloads it from there            its rows are
 python   questions about the running Python        they are
 """
 
@@ -66,7 +67,7 @@ def _rows(config: InstructionConfig) -> tuple[Iterator[tuple[str, Raw | UserErro
         return read(path), file_sha256(path)
     if config.path == PYTHON:
         return _numbered(list(questions()), f"Python {platform.python_version()}")
-    if path.exists() or path.suffix in FILES or not re.fullmatch(r"[\w.-]+/[\w.-]+", config.path):
+    if not path.is_dir() and (path.suffix in FILES or not re.fullmatch(r"[\w.-]+/[\w.-]+", config.path)):
         raise UserError(
             f"data.path={config.path}: no such file; give a .jsonl, .json or .parquet file, NAME/SET, or python"
         )
