@@ -80,7 +80,7 @@ def test_what_does_not_fit_says_what_to_change_and_that_then_fits(capsys: pytest
         assert plan(capsys, *tight, *change.split())["fits"] is True, change
 
 
-@pytest.mark.parametrize("gpu", ["a100-40gb", "l40s"])
+@pytest.mark.parametrize("gpu", ["a100-40gb", "l40s", "rtx4090"])
 def test_what_no_single_change_makes_fit_is_told_two(gpu: str, capsys: pytest.CaptureFixture[str]) -> None:
     tight = ("model=65b", f"cluster.gpu={gpu}", "cluster.gpus_per_node=4", "recompute=none", "parallel.replicate=4")
     found = plan(capsys, *tight)

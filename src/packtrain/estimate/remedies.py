@@ -86,15 +86,22 @@ def _ways(now: Situation) -> Iterator[tuple[str, Situation]]:
                 f"cluster.gpus_per_node={gpus} recompute=full",
                 change(gpus_per_node=gpus, recompute="full", micro_batch=None),
             )
-    for nodes in () if alone else (2, 4, 8, 16, 32, 64):
-        if nodes > now.nodes:
-            each = max(8, now.gpus_per_node)
-            more = f"cluster.nodes={nodes} cluster.gpus_per_node={each}"
-            yield more, change(nodes=nodes, gpus_per_node=each, micro_batch=None)
-            yield (
-                f"{more} recompute=full",
-                change(nodes=nodes, gpus_per_node=each, recompute="full", micro_batch=None),
+    further = [nodes for nodes in (2, 4, 8, 16, 32, 64) if nodes > now.nodes and not alone]
+    each = max(8, now.gpus_per_node)
+    for more, new in (
+        ("", {}),
+        (" recompute=full", {"recompute": "full"}),
+        *(
+            (
+                f" recompute=full parallel.replicate=1 parallel.tensor={tensor}",
+                {"recompute": "full", "choice": ParallelChoice(tensor, 1)},
             )
+            for tensor in sorted({now.choice.tensor, 8})
+        ),
+    ):
+        for nodes in further:
+            place = f"cluster.nodes={nodes} cluster.gpus_per_node={each}"
+            yield f"{place}{more}", change(nodes=nodes, gpus_per_node=each, micro_batch=None, **new)
     for gpu in sorted(TABLE.values(), key=lambda row: row.memory_gb):
         if gpu.memory_gb > now.gpu.memory_gb and gpu.device:
             yield f"cluster.gpu={gpu.name}", change(gpu=gpu, micro_batch=None)

@@ -54,7 +54,7 @@ def _memory(plan: dict[str, Any]) -> list[Row]:
         ("micro-batch", f"{plan['micro_batch']}", f"accumulation {plan['accumulation']}; {largest or '?'} fits"),
     ]  # fmt: skip
     if plan["fits"] is False:
-        for i, change in enumerate(plan["change"] or ["a smaller model: no single change in reach fits"]):
+        for i, change in enumerate(plan["change"] or ["a smaller model: no change in reach fits"]):
             rows.append(("to make it fit" if i == 0 else "            or", "", change))
     return rows
 
