@@ -3,9 +3,10 @@
 #   recipes/ablations.sh          scale=toy, the embedded corpus
 #   scale=small recipes/ablations.sh
 #
-# Costs:   about 5 minutes on two CPU cores at scale=toy (39 runs of 200 000 tokens), a minute for the shards, 0.003 kWh; one
-#          H200 by packtrain plan: under a second, which its kernels' launches alone exceed. scale=small: about 6 hours on two
-#          cores, 0.06 kWh; by plan 12 s of an H200. 100 MB of disk. No network.
+# Costs:   toy: 39 runs, 7.8 M tokens: 6 min 16 s of CPU time with the shards (measured on two cores of an AMD EPYC that others
+#          used; 8 min 21 s by the clock), 0.0013 kWh (guessed: 10 W); one H200 by packtrain plan in bf16: 0.1 s, 3e-5 kWh,
+#          which its kernels' launches alone exceed. small: 312 M tokens, not run: by plan 12 s, 0.003 kWh of an H200; on two
+#          cores some hours. 100 MB of disk. No network.
 # You see: runs/ablations-SCALE/report.html, whose first sentence names the best choice with its held-out bits a byte, its
 #          spread over seeds and whether it is beyond noise; below it the ranking of all thirteen. Each is a file of
 #          conf/ablation/.

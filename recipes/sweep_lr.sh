@@ -3,10 +3,11 @@
 #   recipes/sweep_lr.sh          scale=toy, the embedded corpus
 #   scale=small recipes/sweep_lr.sh
 #
-# Costs:   toy: 30 runs of 200 000 tokens: 3 min 42 s of CPU time (measured, one thread), 0.001 kWh (guessed: 10 W); one H200 by packtrain plan:
-#          under a second, which its kernels' launches alone exceed. small: 45 runs of 20 M tokens (not run).
-# You see: for each size a page runs/lr-SCALE-SIZE/report.html whose first sentence names the best peak and the spread over
-#          seeds. What was found stands in the YAML of the ladder, conf/model/.
+# Costs:   toy: 60 runs, 12 M tokens: 13 min 2 s of CPU time (measured, one thread, on two cores of an AMD EPYC that others used:
+#          28 minutes by the clock), 0.0045 kWh (guessed: 10 W); one H200 by packtrain plan in bf16: 0.3 s, 6e-5 kWh, which
+#          its kernels' launches alone exceed. small: 45 runs of 20 M tokens, not run: by plan 2½ minutes, 0.03 kWh.
+# You see: runs/lr-SCALE/report.html, whose first sentence names each size's best peak, its loss with the spread over seeds, and
+#          by how much it is before the next best; a curve for each size. What was found stands in conf/model/.
 # Again:   members that are finished say so; the numbers are the same.
 set -eu
 trap 'exit 130' INT # Ctrl-C ends the recipe, a failed member does not

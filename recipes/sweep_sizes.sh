@@ -23,7 +23,7 @@ esac
 packtrain plan model=$larger data=packed data.path="$shards" data.vocab_size=512 data.tokens=$longest precision=fp32
 
 packtrain train -m name="sizes-$scale" experiment=study data.path="$shards" cluster="${cluster:-local}" model=$sizes data.tokens=$lengths seed=$seeds || failed=$?
-packtrain train -m name="sizes-$scale-larger" experiment=study data.path="$shards" cluster="${cluster:-local}" model=$larger data.tokens=$longest seed=1 || failed=$?
+packtrain train name="sizes-$scale-larger" experiment=study data.path="$shards" cluster="${cluster:-local}" model=$larger data.tokens=$longest
 
 packtrain report runs="[sizes-$scale,sizes-$scale-larger]" output="runs/sizes-$scale/report.html" question="Does the larger model reach the lower loss?" compare=model.name along=data.tokens measure=val/loss
 packtrain plan fit runs="[sizes-$scale]" predict="[sizes-$scale-larger]"

@@ -102,6 +102,19 @@ def test_the_first_sentence_answers_with_a_figure_and_a_spread(
     ]
 
 
+def test_a_failed_seed_is_left_out_of_both_sides_of_a_difference(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for seed, loss in ((1, 3.0), (2, 3.5), (3, 4.0)):
+        member(tmp_path / "runs/odd", seed, loss)
+        member(tmp_path / "runs/odd", seed, None if seed == 3 else loss + 0.1 + 0.001 * seed, {"model.norm": "layer"})
+    lines = told(
+        capsys, f"runs={tmp_path}/runs/odd", "compare=model.norm", "measure=val/loss", "reference='model.norm=rms'"
+    )
+    (row,) = [line for line in lines if line.startswith("model.norm=layer ")]
+    assert "3.3515 ±" in row and "+0.1015 ± 0.0064  worse" in row, "of seeds 1 and 2, though the reference has three"
+
+
 def test_where_nothing_is_beyond_noise_the_sentence_begins_with_that(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -2,7 +2,7 @@
 
     the figure    the last value of a column of metrics.csv, of finished runs
     the spread    95 % t-interval of the mean over seeds: t · s / √n
-    against       the reference, seed by seed where both have the same seeds (the same data in the same order): the
+    against       the reference, seed by seed over the seeds that both have (the same data in the same order): the
                   t-interval of the mean difference. Where it holds zero, the difference is within noise
 
 The reference is the group that was asked for; else the one that has the commonest value in every setting (the baseline
@@ -62,8 +62,9 @@ class Comparison:
         if group is self.reference:
             return None
         ours, theirs = group.values[self.measure], self.reference.values[self.measure]
-        if set(ours) == set(theirs):
-            return Spread.of([ours[seed] - theirs[seed] for seed in ours])
+        shared = [seed for seed in ours if seed in theirs]
+        if len(shared) >= min(2, len(ours), len(theirs)):  # a member that failed takes its seed with it
+            return Spread.of([ours[seed] - theirs[seed] for seed in shared])
         one, other = group.spread(self.measure), self.reference.spread(self.measure)
         assert one is not None and other is not None
         halves = None if one.half is None or other.half is None else math.hypot(one.half, other.half)
