@@ -130,6 +130,11 @@ def test_a_missing_checkpoint_is_one_line(run_dir: Path, tmp_path: Path, checkpo
     assert "\n" not in str(error.value)
 
 
+def test_held_out_text_is_not_scored_in_a_precision_that_it_is_not_scored_in(run_dir: Path) -> None:
+    with pytest.raises(UserError, match="precision=int8: held-out text is scored in fp32 or bf16"):
+        run(EvaluateJob(str(run_dir), precision="int8", device="cpu"))
+
+
 def test_shards_that_are_not_there_are_one_line(run_dir: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="packtrain pack"):
         evaluate(run_dir, shards=str(tmp_path / "nowhere"))

@@ -137,6 +137,14 @@ def test_bad_words_are_refused(run: Path, tmp_path: Path, capsys: pytest.Capture
     refused(capsys, ["import", f"source={run}", "name=../x"], "expected a name, not a path")
 
 
+@pytest.mark.parametrize("command", ["generate", "export", "quantise", "evaluate"])
+def test_an_export_is_to_be_imported_before_it_is_used(
+    hf: Path, command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    expected = f"is a model in another format: packtrain import source={hf} name=NAME makes a run of it"
+    refused(capsys, [command, f"checkpoint={hf}"], expected)
+
+
 def test_an_import_replaces_an_import_and_nothing_else(
     hf: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

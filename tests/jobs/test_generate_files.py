@@ -125,6 +125,9 @@ def test_a_quantised_model_says_its_price_and_generates_what_the_checkpoint_does
     assert capsys.readouterr().out == stored
     assert main(["generate", f"checkpoint={output}", "precision=fp32", *SHORT]) == 2
     assert f"is quantised to {precision}" in capsys.readouterr().err
+    for words in (["export"], ["quantise"], ["evaluate"]):
+        assert main([*words, f"checkpoint={output}"]) == 2
+        assert "is a quantised model; give the run or the checkpoint that it was made from" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import json
 from pathlib import Path
 from typing import Any, Literal
 
-from packtrain.checkpoint.directory import read_meta, resolve
+from packtrain.checkpoint.directory import read_meta
 from packtrain.checkpoint.load import load_model
 from packtrain.checkpoint.weights import weights_digest
 from packtrain.data.integrity import Integrity
@@ -21,7 +21,7 @@ from packtrain.evaluation.domain import Watch, evaluate_domain, scored_domains
 from packtrain.evaluation.tasks import result as results
 from packtrain.jobs import evaluate_harness, evaluate_tasks
 from packtrain.jobs.evaluate_job import EvaluateJob
-from packtrain.jobs.opening import load_tokenizer
+from packtrain.jobs.opening import find_checkpoint, load_tokenizer
 from packtrain.jobs.telling import say, watched
 from packtrain.model.compute import DTYPES, pick_device
 from packtrain.parallel.processes import refuse_several
@@ -40,9 +40,14 @@ def run(job: EvaluateJob) -> None:
     if job.data_dir or job.limit or job.allow_code_execution:
         raise UserError("data_dir, limit and allow_code_execution are for tasks: say which, with tasks=[NAME]")
     refuse_several("held-out text is scored by one process; leave torchrun out (tasks=NAME uses all ranks)")
+    if job.precision in ("int8", "int4"):
+        raise UserError(
+            f"precision={job.precision}: held-out text is scored in fp32 or bf16; packtrain quantise tells what "
+            f"{job.precision} costs in perplexity, and tasks=NAME are asked in it"
+        )
     precision: Literal["fp32", "bf16"] = "bf16" if job.precision == "bf16" else "fp32"
     device = pick_device(job.device)
-    checkpoint = resolve(job.checkpoint, say=say)
+    checkpoint = find_checkpoint(job.checkpoint, say)
     run_dir = checkpoint.parent.parent
     config = read_run(run_dir).config if (run_dir / "config.yaml").is_file() else {}
     meta = read_meta(checkpoint)

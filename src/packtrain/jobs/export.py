@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 import packtrain
 from packtrain import __version__
-from packtrain.checkpoint.directory import read_meta, resolve
+from packtrain.checkpoint.directory import read_meta
 from packtrain.checkpoint.weights import open_weights, weights_digest
 from packtrain.data.publish import already_made, publish
 from packtrain.errors import UserError
@@ -26,7 +26,7 @@ from packtrain.export.card import model_card
 from packtrain.export.chat import write_chat_template
 from packtrain.export.shapes import Tensors, check_shapes, tensor_shapes
 from packtrain.export.write import Format, Precision, check_precision, verify, write
-from packtrain.jobs.opening import load_tokenizer, model_name
+from packtrain.jobs.opening import find_checkpoint, load_tokenizer, model_name
 from packtrain.jobs.quantise import read_text
 from packtrain.jobs.telling import say
 from packtrain.model.config import ModelConfig
@@ -74,7 +74,7 @@ class ExportJob:
 
 def run(job: ExportJob) -> None:
     """Writes the export, or says that it is made. It appears only when it was read back and found to be the model."""
-    checkpoint = resolve(job.checkpoint, say=say)
+    checkpoint = find_checkpoint(job.checkpoint, say)
     meta = read_meta(checkpoint)
     config = build(ModelConfig, meta["model"], "model")
     config.require_llama(f"format={job.format}")

@@ -45,7 +45,7 @@ def open_model(
     folder = Path(given)
     if is_decoder(folder):
         return _quantised(folder, precision, str(where), tokenizer)
-    path = resolve(given, say=say)
+    path = find_checkpoint(given, say)
     meta = read_meta(path)
     codec = load_tokenizer(tokenizer, path, meta["tokenizer_fingerprint"])
     chosen: Precision = precision or "fp32"
@@ -56,6 +56,18 @@ def open_model(
     longest = meta["model"]["max_sequence_length"]
     length = trained_length(path) or longest
     return Ready(decoder, codec, length, longest, weights_digest(meta), template_of(meta))
+
+
+def find_checkpoint(given: str, say: Callable[[str], None]) -> Path:
+    """`resolve`, with a remedy for a folder that holds a model and is no run: quantised, or another program's."""
+    folder = Path(given)
+    if is_decoder(folder):
+        raise UserError(f"{folder} is a quantised model; give the run or the checkpoint that it was made from")
+    if any((folder / name).is_file() for name in ("config.json", "params.json")):
+        raise UserError(
+            f"{folder} is a model in another format: packtrain import source={folder} name=NAME makes a run of it"
+        )
+    return resolve(given, say=say)
 
 
 def template_of(meta: Mapping[str, Any]) -> ChatTemplate | None:

@@ -11,13 +11,13 @@ from typing import Any
 
 import torch
 
-from packtrain.checkpoint.directory import read_meta, resolve
+from packtrain.checkpoint.directory import read_meta
 from packtrain.data.publish import already_made, publish
 from packtrain.errors import UserError
 from packtrain.inference.matrices import Precision
 from packtrain.inference.quality import perplexity
 from packtrain.inference.store import DESCRIPTION, load_decoder, save_decoder
-from packtrain.jobs.opening import load_tokenizer, model_name, read_decoder, trained_length
+from packtrain.jobs.opening import find_checkpoint, load_tokenizer, model_name, read_decoder, trained_length
 from packtrain.jobs.telling import say
 from packtrain.model.compute import pick_device
 from packtrain.model.config import parameter_count
@@ -46,7 +46,7 @@ class QuantiseJob:
 def run(job: QuantiseJob) -> None:
     """Writes the folder, reads it back, and prints both perplexities."""
     device = str(pick_device(job.device))
-    path = resolve(job.checkpoint, say=say)
+    path = find_checkpoint(job.checkpoint, say)
     meta = read_meta(path)
     codec = load_tokenizer(job.tokenizer, path, meta["tokenizer_fingerprint"])
     output = Path(job.output) if job.output else Path("exports") / f"{model_name(path)}-{job.precision}"
