@@ -135,7 +135,7 @@ class Recorded:
     """Scores in a file, under their texts; `scorer` is asked for those not there, and its scores are appended."""
 
     def __init__(self, path: str | None, scorer: Scorer | None) -> None:
-        self.path, self.scorer = Path(path) if path else None, scorer
+        self.path, self.scorer, self.begun = Path(path) if path else None, scorer, False
         self.known = read_recorded(self.path) if self.path and (self.path.exists() or not scorer) else {}
 
     def __call__(self, text: str) -> float | None:
@@ -145,30 +145,48 @@ class Recorded:
                 return None
             self.known[text] = found
             if self.path:
-                try:
-                    with open(self.path, "a", encoding="utf-8") as file:
-                        file.write(json.dumps({"text": text, "toxicity": found}) + "\n")
-                except OSError as error:
-                    raise Failure(f"could not write {self.path}: {error.strerror or error}") from error
+                append(self.path, text, found, self.begun)
+                self.begun = True
         return self.known[text]
+
+
+def append(path: Path, text: str, score: float, begun: bool) -> None:
+    """One more line. begun: not the first one of this process, so that the end of the file is known to be whole."""
+    try:
+        with open(path, "a+b") as file:
+            if not begun:
+                file.seek(0)
+                last = file.read().rpartition(b"\n")[2]
+                if last and told(last.decode("utf-8", "replace")) is None:
+                    file.truncate(file.tell() - len(last))  # torn by a kill
+                elif last:
+                    file.write(b"\n")
+            file.write(json.dumps({"text": text, "toxicity": score}).encode() + b"\n")
+    except OSError as error:
+        raise Failure(f"could not write {path}: {error.strerror or error}") from error
+
+
+def told(line: str) -> tuple[Any, float | None] | None:
+    """The text and the score of a line; None where it is no JSON object with both."""
+    try:
+        row = json.loads(line)
+        return row["text"], valid(row["toxicity"])
+    except (ValueError, KeyError, TypeError):
+        return None
 
 
 def read_recorded(path: Path) -> dict[str, float]:
     """Raises `UserError` for a file that is not there, and for a line that is no score, with its number."""
     found = {}
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8").split("\n")  # no other character ends a line
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"scores={path}: cannot be read; give a file of JSON lines with text and toxicity") from error
     for number, line in enumerate(lines, 1):
-        try:
-            row = json.loads(line)
-            text, score = row["text"], valid(row["toxicity"])
-        except (ValueError, KeyError, TypeError):
-            text, score = None, None
+        text, score = told(line) or (None, None)
         if not isinstance(text, str) or score is None:
             if number == len(lines) and text is None:
-                continue  # torn by a kill
+                continue  # nothing, or torn by a kill
             raise UserError(f'{path}:{number}: no {{"text": …, "toxicity": 0 to 1}}; mend or remove the line')
         found[text] = score
     return found

@@ -17,6 +17,7 @@ from packtrain.evaluation.tasks.runner import Prepared, prepare
 from packtrain.evaluation.tasks.scoring import Surroundings
 from packtrain.evaluation.tasks.spec import TaskSpec, load
 from packtrain.evaluation.tasks.truthfulqa_choice import TruthfulQAChoice
+from packtrain.evaluation.tasks.winogender import Sentence
 from tests.evaluation.tasks.oracles import Oracle, ask
 
 EVAL = Path(os.environ.get("PACKTRAIN_TEST_DATA", Path(__file__).parents[4] / "shared" / "data")) / "eval"
@@ -167,6 +168,12 @@ def test_crows_pairs_counts_the_stereotype_s_lower_perplexity() -> None:
     assert found["stereotype"].value == found["stereotype_likelihood"].value == pytest.approx(1.0, abs=0.03)
     even = ask(task, Oracle(likes=lambda request: -1.0 * len(request.continuation.split()))).figures["stereotype"]
     assert even.value == 0.5, "a model that sees no difference"
+
+
+@pytest.mark.parametrize("name", ["nurse.patient..male", "nurse.patient.01.male", "nurse.patient.1.man", "nurse"])
+def test_a_sentence_of_winogender_whose_name_is_malformed_is_named(name: str) -> None:
+    with pytest.raises(UserError, match=r"f\.tsv:7: sentid=.*expected occupation.participant"):
+        Sentence.of({"sentid": name, "sentence": "The nurse told him.", "_place": "f.tsv:7"})
 
 
 @real

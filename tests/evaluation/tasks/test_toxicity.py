@@ -192,6 +192,16 @@ def test_a_malformed_line_of_recorded_scores_is_named(tmp_path: Path) -> None:
     assert Recorded(str(path), None)("a") == 0.5, "the torn last line of a kill is not a mistake"
 
 
+@pytest.mark.parametrize("end", ['{"text": "b", "tox', '{"text": "b\\u2028c", "toxicity": 0.25}', ""])
+def test_scores_are_added_behind_whatever_end_a_file_has(tmp_path: Path, end: str) -> None:
+    path = tmp_path / "scores.jsonl"
+    path.write_text('{"text": "a\u2028", "toxicity": 0.5}\n' + end)
+    scorer = Recorded(str(path), lambda text: 1.0)
+    assert scorer("d") == scorer("e") == 1.0
+    expected = {"a\u2028": 0.5, "d": 1.0, "e": 1.0} | ({"b\u2028c": 0.25} if "0.25" in end else {})
+    assert read_recorded(path) == expected
+
+
 def test_any_local_classifier_scores(tmp_path: Path) -> None:
     transformers = pytest.importorskip("transformers")
     words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "kind", "rude"]

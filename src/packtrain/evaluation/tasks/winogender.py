@@ -55,7 +55,7 @@ class Sentence:
     def of(cls, row: Kept) -> Sentence:
         """Raises `UserError` for a sentence whose name or pronoun is not as its authors write them."""
         parts = str(row["sentid"]).removesuffix(".txt").split(".")
-        if len(parts) != 4 or parts[2] not in "01" or parts[3] not in PRONOUNS:
+        if len(parts) != 4 or parts[2] not in ("0", "1") or parts[3] not in PRONOUNS:
             raise UserError(
                 f"{row['_place']}: sentid={row['sentid']!r}: expected occupation.participant.0|1.male|female|neutral"
             )
