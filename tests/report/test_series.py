@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from packtrain.cli import main
-from packtrain.report.figures import short
+from packtrain.report.figures import log_ticks, short
 from tests.report.test_comparison import member, told
 
 HURT = {1000: 0.0, 4000: 0.02, 16000: 0.5}  # what repetition adds to the loss after so many tokens
@@ -106,6 +106,11 @@ def test_a_mistake_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert main(["report", f"runs={folder}", "measure=val/loss", *words]) == 2
     err = capsys.readouterr().err
     assert said in err and err.count("\n") == 1
+
+
+def test_a_logarithmic_axis_has_words_that_do_not_touch() -> None:
+    assert log_ticks(1.3e11, 3.9e12) == {2e11: "2e11", 5e11: "5e11", 1e12: "1e12", 2e12: "2e12"}
+    assert list(log_ticks(1e9, 3e15).values()) == [f"1e{power:02d}" for power in range(9, 16)]
 
 
 def test_the_values_along_an_axis_are_said_shortly() -> None:

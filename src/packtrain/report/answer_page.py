@@ -21,6 +21,7 @@ HOW = (
     "Mean over seeds ± half of its 95 % t-interval; differences are taken seed by seed, which share their data. Within "
     "noise: the interval of the difference holds zero. Of twenty choices that change nothing one still stands out."
 )
+LEAST = 5  # points that make a curve of the measure, else the training loss is drawn
 SHOWN = 7  # curves in one picture: as many as there are colours
 
 
@@ -88,7 +89,7 @@ def _all(found: Comparison) -> list[Picture]:
     ranking = dots([(label, s.mean, s.half or 0.0) for label, s in spreads], found.measure)
     shown = list(dict.fromkeys([found.reference, *found.ranked[:SHOWN]]))[:SHOWN]
     column = found.measure
-    if all(len(mean_curve(group, column)) < 2 for group in shown):  # held out once, at the end of a short run
+    if all(len(mean_curve(group, column)) < LEAST for group in shown):  # held out once or twice in a short run
         column = "train/loss"
     curves = {group.label: mean_curve(group, column) for group in shown}
     made = [

@@ -6,6 +6,7 @@ matplotlib is the extra `report`; it is imported when a figure is drawn, so that
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ COLOURS = ("#2f7ed8", "#e07b39", "#3a9d6a", "#9b59b6", "#c0504d", "#8a8d00", "#1
 DASHES = ("-", (0, (5, 2)), (0, (1, 1.5)), (0, (6, 1.5, 1, 1.5)))  # the colours again, in lines of another kind
 INK = "#777788"  # readable on white and on black alike; in the SVG it becomes the page's own text colour
 SIZE = (5.2, 3.3)  # inches: letters that are still read when a phone shows the picture on 360 pixels
-MOST_TICKS = 6
+MOST_TICKS = 6  # values of a sweep that are ticked each
 MOST_POINTS = 600  # of a curve in a picture
 Curve = Sequence[tuple[float, float]]
 
@@ -57,10 +58,10 @@ def chart(
             axes.set_title(title, color=INK, fontsize=9)
         if log_x:
             axes.set_xscale("log")
-            values = sorted({x for points in curves.values() for x, _ in points})
-            if len(values) <= MOST_TICKS:  # a sweep's: those that were tried, not powers of ten between them
-                axes.set_xticks(values, [short(x) for x in values])
-                axes.set_xticks([], minor=True)
+            values = sorted({x for points in curves.values() for x, _ in points if x > 0}) or [1.0]
+            places = {x: short(x) for x in values} if len(values) <= MOST_TICKS else log_ticks(values[0], values[-1])
+            axes.set_xticks(list(places), list(places.values()))
+            axes.set_xticks([], minor=True)
         if from_zero:
             axes.set_ylim(bottom=0)
         _plain(axes)
@@ -143,6 +144,14 @@ def scale_of(most: float) -> tuple[float, str]:
         if most >= scale:
             return scale, unit
     return 1.0, ""
+
+
+def log_ticks(least: float, most: float) -> dict[float, str]:
+    """1, 2 and 5 times powers of ten between the two, or the powers alone where there are many: value → its words."""
+    powers = range(math.floor(math.log10(least)), math.ceil(math.log10(most)) + 1)
+    factors = (1, 2, 5) if len(powers) <= 4 else (1,)
+    found = [factor * 10.0**power for power in powers for factor in factors]
+    return {x: f"{x:.0e}".replace("e+", "e") for x in found if least <= x <= most}
 
 
 def short(value: float) -> str:

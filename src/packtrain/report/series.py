@@ -60,7 +60,7 @@ class Series:
         if self.against is None:
             key = self._shared_key()
             best = "; ".join(self._best(place, len(f"{key}=") if key else 0) for place in self.places)
-            return f"{question}{f'Of {key} ' if key else ''}{best}."
+            return f"{question}{f'Of {key} {best}' if key else best[:1].upper() + best[1:]}."
         others = [label for label in self.labels if label != self.against]
         return f"{question}{'; '.join(self._standing(label) for label in others)}."
 
