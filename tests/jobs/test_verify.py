@@ -45,3 +45,10 @@ def test_a_folder_that_is_no_run_is_refused(tmp_path: Path, capsys: pytest.Captu
     (tmp_path / "config.yaml").write_text("{data: {tokens: 1000, batch_tokens: 256}, callbacks: {}}")
     assert main(["verify", f"run={tmp_path}"]) == 2
     assert "steps=6: the run has 4; give an even number from 4 to 4" in capsys.readouterr().err
+
+
+def test_a_run_is_found_by_its_name_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine/config.yaml").write_text("{data: {tokens: 1000, batch_tokens: 256}, callbacks: {}}")
+    assert main(["verify", "run=mine", f"runs_dir={tmp_path}"]) == 2
+    assert "steps=6: the run has 4" in capsys.readouterr().err

@@ -41,6 +41,7 @@ class VerifyJob:
     steps: int = 6
     processes: int | None = None
     keep: bool = False
+    runs_dir: str = "runs"
 
     def __post_init__(self) -> None:
         if self.steps < 4 or self.steps % 2:
@@ -51,7 +52,9 @@ class VerifyJob:
 
 def run(job: VerifyJob) -> None:
     """Raises `Failure`, naming what differs, where the resumed run is not the uninterrupted one."""
-    run_dir = Path(job.run)
+    run_dir, named = Path(job.run), Path(job.runs_dir) / job.run
+    if not run_dir.is_dir() and named.is_dir():  # a name, as other commands take it
+        run_dir = named
     try:
         config = yaml.safe_load((run_dir / "config.yaml").read_text())
     except (OSError, yaml.YAMLError) as error:
