@@ -104,6 +104,27 @@ def test_a_bad_row_is_refused_with_its_line_or_left_out_and_counted(tmp_path: Pa
 
 
 @pytest.mark.parametrize(
+    ("bad", "said"),
+    [
+        (r'{"prompt": "a", "completion": "\ud800"}', "element 2 holds half a character"),
+        ("3", "element 2 is no object"),
+        (f"{'[' * 100_000}", "some.json:1: no JSON"),
+    ],
+)
+def test_a_bad_element_of_a_list_is_refused_or_left_out(tmp_path: Path, bad: str, said: str) -> None:
+    config = file(tmp_path, f"[{json.dumps(GOOD)}, {bad}]", name="some.json")
+    with pytest.raises(UserError, match=said):
+        read_instructions(config, PLAIN)
+    dropping = InstructionConfig(config.path, bad_rows="drop")
+    if bad.startswith("[["):
+        with pytest.raises(UserError, match=said):
+            read_instructions(dropping, PLAIN)
+    else:
+        found = read_instructions(dropping, PLAIN)
+        assert len(found.conversations) == 1 and said in found.bad[0]
+
+
+@pytest.mark.parametrize(
     ("messages", "said"),
     [
         ([("user", "a")], "the last turn is not the assistant's"),
@@ -170,6 +191,8 @@ def test_an_example_longer_than_a_row_is_cut_or_dropped_and_counted(tmp_path: Pa
     assert (dropped.cut, dropped.dropped, len(dropped.examples)) == (0, 2, 1)
     with pytest.raises(UserError, match=r"every one of 1 examples is longer than data.sequence_length=24"):
         encode([words], tokenizer, PLAIN, 24, "drop")
+    with pytest.raises(UserError, match=r"what is asked is longer than .*=24 in every one of 1 examples: raise it$"):
+        encode([unanswered], tokenizer, PLAIN, 24, "cut")
     said: list[str] = []
     rows = [{"prompt": a, "completion": b} for (_, a), (_, b) in (words, short)]
     ensure_instruction_shards(file(tmp_path, *rows), tokenizer, PLAIN, 24, tmp_path, said.append)

@@ -58,30 +58,40 @@ def _text(path: Path) -> str:
 def _row(path: Path, number: int, line: str) -> Raw | UserError:
     try:
         row = json.loads(line)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         return UserError(f"{path}:{number}: no JSON ({error}); mend or remove the line")
     if not isinstance(row, dict):
         return UserError(f"{path}:{number}: expected an object {{…}}, found {type(row).__name__}; mend the line")
-    if half := HALF.search(line):  # no text can hold it, and no tokenizer take it
-        try:
-            json.dumps(row, ensure_ascii=False).encode()
-        except UnicodeEncodeError:
-            return UserError(f"{path}:{number}: half a character (U+{half[1].upper()}); mend or remove the line")
+    if (half := HALF.search(line)) and _is_halved(row):
+        return UserError(f"{path}:{number}: half a character (U+{half[1].upper()}); mend or remove the line")
     return row
+
+
+def _is_halved(row: Raw) -> bool:
+    """Whether one of a pair of surrogates stands in it: no text can hold it, and no tokenizer take it."""
+    try:
+        json.dumps(row, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return True
+    return False
 
 
 def _json(path: Path, text: str) -> Iterator[tuple[str, Raw | UserError]]:
     """A list of objects, one object, or JSON lines under the name .json."""
     try:
         found = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         for number, line in enumerate(text.split("\n"), 1):
             if line.strip():
                 yield f"{path.name}:{number}", _row(path, number, line)
         return
+    halves = HALF.search(text) is not None
     for number, row in enumerate(found if isinstance(found, list) else [found], 1):
-        fault = UserError(f"{path}: element {number} is no object {{…}}; mend the file")
-        yield f"{path.name}, element {number}", row if isinstance(row, dict) else fault
+        if not isinstance(row, dict):
+            row = UserError(f"{path}: element {number} is no object {{…}}; mend the file")
+        elif halves and _is_halved(row):
+            row = UserError(f"{path}: element {number} holds half a character (half a surrogate pair); mend or drop it")
+        yield f"{path.name}, element {number}", row
 
 
 def _table(path: Path, text: str, delimiter: str, columns: tuple[str, ...]) -> Iterator[tuple[str, Raw | UserError]]:

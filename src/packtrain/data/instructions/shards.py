@@ -134,10 +134,10 @@ def encode(
         examples.append(tokens)
         asked.append(next(content for role, content in turns if role == "user"))
     if not examples:
-        raise UserError(
-            f"every one of {len(conversations)} examples is longer than data.sequence_length={length}: raise it, or "
-            "give data.too_long=cut"
-        )
+        longer = f"longer than data.sequence_length={length}"
+        if too_long == "cut":
+            raise UserError(f"what is asked is {longer} in every one of {len(conversations)} examples: raise it")
+        raise UserError(f"every one of {len(conversations)} examples is {longer}: raise it, or give data.too_long=cut")
     return Encoded(examples, asked, cut, dropped)
 
 
