@@ -209,6 +209,7 @@ def test_lora_keeps_the_base_once_and_everything_that_reads_it_gets_the_merged_m
     finetune, packtrain, home: Path
 ) -> None:
     run = finetune("lora.rank=4", "optim.learning_rate=1e-2", name="lora")
+    assert "MFU unknown (frozen weights have no gradients, so a token costs less than 6N FLOPs)" in run.out
     assert run.code == 0 and "parameters are trained" in run.out and "MFU is not logged" in run.out
     path = resolve(run.run_dir, lambda _: None)
     small = load_file(path / "model.safetensors")

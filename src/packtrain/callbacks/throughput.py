@@ -166,6 +166,7 @@ class Throughput(Meter):
             "device_hours": self._device_seconds() / 3600,
             **self._utilisation(tokens, self.seconds, module),
             "mfu_convention": CONVENTION,
+            "mfu_unknown": None if self.peak else self._why_no_mfu(module),
             "peak_flops": self.peak.flops if self.peak else None,
             "peak_source": self.peak.source if self.peak else None,
             "seconds": self._phases(),

@@ -108,7 +108,7 @@ def spike_words(summary: Mapping[str, Any]) -> str:
 def mfu_words(summary: Mapping[str, Any]) -> str:
     """`MFU 41.0 % (6N, peak measured)`, or why there is none."""
     if summary.get("mfu") is None and not summary.get("peak_flops"):
-        return "MFU unknown (no peak FLOP/s is known for this machine)"
+        return f"MFU unknown ({summary.get('mfu_unknown') or 'no peak FLOP/s is known for this machine'})"
     if summary.get("mfu") is None or float(summary["mfu"]) > 1:
         return "MFU unknown (faster than the peak that was measured: the machine was busy meanwhile)"
     details = [str(summary["mfu_convention"])] if summary.get("mfu_convention") else []
