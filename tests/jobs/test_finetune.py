@@ -281,6 +281,8 @@ def test_generate_chat_turn_by_turn_and_without_a_template(finetune, packtrain, 
         "generate", "checkpoint=small", "chat=true", "prompt='What follows red?'", "max_new_tokens=2"
     )
     assert code == 0, err
+    again = finetune("init_from=small", name="of-small")
+    assert again.code == 2 and "small is a quantised model; give the run or the checkpoint" in again.err
     model, meta = load_model(resolve(home / "runs" / "talk", lambda _: None))
     assert meta["chat"]["name"] == "alpaca" and model.config.name == "tiny"
 
@@ -289,6 +291,7 @@ def test_generate_chat_turn_by_turn_and_without_a_template(finetune, packtrain, 
     ("wrong", "said"),
     [
         (["init_from=nowhere"], "nowhere does not exist"),
+        (["init_from=words.jsonl"], "words.jsonl is a file; give the run or the checkpoint"),
         (["data.path=none.jsonl"], "data.path=none.jsonl: no such file"),
         (["data.sequence_length=65"], "data.sequence_length=65 is longer than the model's 64"),
         (["data.sequence_length=8", "data.too_long=drop"], "every one of 20 examples is longer"),

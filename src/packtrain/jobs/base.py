@@ -17,14 +17,14 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from packtrain.checkpoint.directory import MARKER, commit, read_meta, resolve
+from packtrain.checkpoint.directory import MARKER, commit, read_meta
 from packtrain.checkpoint.load import model_to_meta
 from packtrain.checkpoint.weights import BASE, WEIGHTS, open_weights, weights_digest
 from packtrain.errors import UserError
 from packtrain.export.read import read_folder
 from packtrain.export.shapes import tensor_shapes
 from packtrain.export.stream import write_file
-from packtrain.jobs.opening import trained_length
+from packtrain.jobs.opening import find_checkpoint, trained_length
 from packtrain.model.config import ModelConfig
 from packtrain.settings import build
 from packtrain.tokenizer.tokenizer import Tokenizer
@@ -54,7 +54,7 @@ def open_base(given: str, tokenizer: str | None = None) -> Base:
             raise UserError(f"init_from={given}: has no SentencePiece tokenizer.model; give tokenizer=FILE")
         tensors = found.tensors
         return _checked(Base(found.config, Tokenizer(file), found.config.max_sequence_length, lambda: tensors, None))
-    checkpoint = resolve(path)
+    checkpoint = find_checkpoint(given, print)
     meta = read_meta(checkpoint)
     config = build(ModelConfig, meta["model"], "model")
     weights = open_weights(checkpoint)

@@ -63,6 +63,8 @@ def find_checkpoint(given: str, say: Callable[[str], None]) -> Path:
     folder = Path(given)
     if is_decoder(folder):
         raise UserError(f"{folder} is a quantised model; give the run or the checkpoint that it was made from")
+    if folder.is_file():
+        raise UserError(f"{folder} is a file; give the run or the checkpoint, which are folders, that it was made from")
     if any((folder / name).is_file() for name in ("config.json", "params.json")):
         raise UserError(
             f"{folder} is a model in another format: packtrain import source={folder} name=NAME makes a run of it"
