@@ -83,6 +83,18 @@ def test_parquet_is_read_as_json_lines_are(tmp_path: Path) -> None:
         assert (found.format, found.conversations) == (name, [turns])
 
 
+def test_a_parquet_row_that_is_no_utf_8_is_refused_or_left_out(tmp_path: Path) -> None:
+    arrow = pytest.importorskip("pyarrow")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    ends, text = (arrow.py_buffer(data) for data in (b"\0\0\0\0\1\0\0\0\2\0\0\0", b"a\xff"))
+    asked = arrow.StringArray.from_buffers(2, ends, text)
+    parquet.write_table(arrow.table({"prompt": asked, "completion": ["x", "y"]}), tmp_path / "odd.parquet")
+    with pytest.raises(UserError, match=r"odd.parquet, row 2: not UTF-8 text; get the file anew or mend the row"):
+        read_instructions(InstructionConfig(str(tmp_path / "odd.parquet")), PLAIN)
+    found = read_instructions(InstructionConfig(str(tmp_path / "odd.parquet"), bad_rows="drop"), PLAIN)
+    assert found.conversations == [[("user", "a"), ("assistant", "x")]] and len(found.bad) == 1
+
+
 GOOD = {"instruction": "Go", "output": "Ok"}
 BAD = {
     "no output": ({"instruction": "Go"}, "some.jsonl:2: has no 'output' .format alpaca"),

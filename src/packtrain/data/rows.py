@@ -128,5 +128,16 @@ def _parquet(path: Path) -> Iterator[tuple[str, Raw | UserError]]:
         table = parquet.read_table(path)
     except (OSError, arrow.ArrowException) as error:
         raise UserError(f"{path}: no parquet file ({' '.join(str(error).split())}); get it anew") from error
-    for number, row in enumerate(table.to_pylist(), 1):
+    try:
+        rows = table.to_pylist()
+    except UnicodeDecodeError:  # text is read by its writer's word: which row is it?
+        rows = [_slice(path, table, number) for number in range(table.num_rows)]
+    for number, row in enumerate(rows, 1):
         yield f"{path.name}, row {number}", row
+
+
+def _slice(path: Path, table: Any, number: int) -> Raw | UserError:
+    try:
+        return table.slice(number, 1).to_pylist()[0]
+    except UnicodeDecodeError:
+        return UserError(f"{path}, row {number + 1}: not UTF-8 text; get the file anew or mend the row")
