@@ -22,7 +22,7 @@ for mixture in paper no_wikipedia_books no_c4 by_size; do
   packtrain train -m name="mixtures-$scale-$mixture" experiment="mixture_$mixture" seed=1,2,3 cluster="${cluster:-local}" model=$size data.path=data/llama/shards data.tokens=$tokens $rate callbacks.downstream.data_dir="$1" callbacks.downstream.limit=$limit callbacks.downstream.interval_tokens=$tokens || failed=$?
 done
 
-measures="[val/loss/common_crawl,val/loss/c4,val/loss/github,val/loss/wikipedia,val/loss/books,val/loss/arxiv,val/loss/stack_exchange,'tasks/nq_open@1/exact_match',tasks/arc_easy/acc_char,tasks/piqa/acc_char]"
+measures="[val/loss/common_crawl,val/loss/c4,val/loss/github,val/loss/wikipedia,val/loss/books,val/loss/arxiv,val/loss/stack_exchange,tasks/nq_open/exact_match,tasks/arc_easy/acc_char,tasks/piqa/acc_char]"
 paper=mixtures-$scale-paper
 packtrain report runs="[$paper,mixtures-$scale-no_wikipedia_books]" output="runs/mixtures-$scale/wikipedia_books/report.html" question="'Without Wikipedia and Books, is more lost than recall of facts?'" compare=name reference="$paper" along=measure measure="$measures"
 packtrain report runs="[$paper,mixtures-$scale-no_c4]" output="runs/mixtures-$scale/c4/report.html" question="'Without C4 beside CommonCrawl, is anything lost?'" compare=name reference="$paper" along=measure measure="$measures"

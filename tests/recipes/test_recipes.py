@@ -86,3 +86,17 @@ def test_a_sweep_with_a_failed_member_comes_to_its_page_and_says_so_at_the_end(n
     done = subprocess.run(["sh", str(recipe), "FOLDER"], cwd=tmp_path, env=environment, check=False, timeout=60)
     said = [json.loads(line)[1] for line in (tmp_path / "said").read_text().splitlines()]
     assert done.returncode == 2 and "report" in said and said[-1] != "train"
+
+
+def test_the_scores_that_mixtures_reports_are_those_that_its_runs_are_asked() -> None:
+    asked = yaml.safe_load((CONF / "experiment/mixture_paper.yaml").read_text())["callbacks"]["downstream"]["tasks"]
+    names = [task.partition("@")[0] for task in asked]  # of one number of examples: the column goes without it
+    metrics = [yaml.safe_load((CONF / f"tasks/{name}.yaml").read_text())["metric"] for name in names]
+    reports = [words for words in commands(RECIPES[0].parent / "mixtures.sh") if words[1] == "report"]
+    assert len(reports) == 3
+    for words in reports:
+        (measures,) = (
+            word.removeprefix("measure=[").rstrip("]").split(",") for word in words if "measure=" in word[:9]
+        )
+        scores = [measure for measure in measures if measure.startswith("tasks/")]
+        assert scores == [f"tasks/{name}/{metric}" for name, metric in zip(names, metrics, strict=True)]
