@@ -7,7 +7,8 @@
 #          source code of the Python packages that are installed here. pip install 'packtrain[data]'
 # Costs:   6½ minutes of CPU time on two cores of an AMD EPYC (measured twice, 11 minutes by the clock where others used them;
 #          prepare 2, tokenizer 1.5, pack 1.6, train 1.2), 0.0003 kWh of training (guessed: 10 W) for 27 MB of raw
-#          text beside 348 MB of GitHub, which is most of it; 4 GB of memory, which the tokenizer takes. No GPU, no network.
+#          text beside 348 MB of GitHub, which is most of it; its training on one H200 by packtrain plan 0.04 s; 4 GB of memory, which
+#          the tokenizer takes. No GPU, no network.
 # You see: for each domain what was kept and dropped and why; `the mixture of … tokens beside what is packed` with the paper's
 #          proportions, and how often each domain is repeated; a run in runs/data-llama whose loss falls, and at its end
 #          target and realised tokens, epochs and bytes of each domain, also in runs/data-llama/ledger.json.

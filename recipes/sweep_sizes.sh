@@ -4,11 +4,13 @@
 #   scale=small recipes/sweep_sizes.sh                 1m to 15m, and 60m foretold
 #   scale=small cluster=slurm recipes/sweep_sizes.sh   each run a job of its own; once they ended, the same again
 #
-# Costs:   toy: 9 runs and a larger one, 5 M tokens: 4½ minutes of CPU time (measured, one thread), 0.001 kWh (guessed: 10 W);
-#          one H200 by packtrain plan: under a second, which its kernels' launches alone exceed. small: 500 M tokens, by plan
-#          some two minutes of an H200 (not run); the first command says what the largest run costs.
-# You see: runs/sizes-SCALE/report.html: loss against tokens and against FLOPs of all sizes; then the law L(N, D) with
-#          90 % intervals, and by how much it misses the larger run, which it did not see.
+# Costs:   toy: 18 runs and a larger one, 9 M tokens: about 7 minutes of CPU time (measured in parts, one thread, on two cores of an
+#          AMD EPYC that others used), 0.006 kWh (guessed: 10 W); one H200 by packtrain plan in bf16: 0.2 s, 3e-5 kWh, which
+#          its kernels' launches alone exceed. small: 500 M tokens, not run: by plan two minutes, 0.025 kWh; the first
+#          command says what the largest run costs.
+# You see: runs/sizes-SCALE/report.html, whose first sentence names the best size at each number of tokens; loss against tokens and
+#          against FLOPs of all sizes; then the law L(N, D) with 90 % intervals, and by how much it misses the larger run,
+#          which it did not see.
 # Again:   members that are finished say so; one that was stopped goes on; the numbers are the same.
 set -eu
 trap 'exit 130' INT # Ctrl-C ends the recipe, a failed member does not

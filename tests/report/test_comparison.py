@@ -68,6 +68,7 @@ def test_the_interval_is_students(freedom: int) -> None:
     assert found is not None and found.half is not None and found.mean == pytest.approx(statistics.mean(values))
     expected = NIST[freedom] * statistics.stdev(values) / (freedom + 1) ** 0.5
     assert found.half == pytest.approx(expected, rel=2e-3)
+    assert Spread(-0.00001, 0.1, 2).signed() == "+0.0000 ± 0.1000" and Spread(-0.2, None, 1).signed() == "-0.2000"
     assert Spread.of([2.0]) == Spread(2.0, None, 1) and Spread.of([]) is None
 
 

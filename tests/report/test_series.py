@@ -115,5 +115,5 @@ def test_a_logarithmic_axis_has_words_that_do_not_touch() -> None:
 
 def test_the_values_along_an_axis_are_said_shortly() -> None:
     assert [short(x) for x in (0.004, 0.016, 512, 32768, 131072, 524288, 2097152)] == (
-        ["0.004", "0.016", "512", "32.8k", "131k", "524k", "2.1M"]
+        ["0.004", "0.016", "512", "33k", "131k", "524k", "2.1M"]
     )

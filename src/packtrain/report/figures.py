@@ -158,7 +158,7 @@ def short(value: float) -> str:
     """0.004, 33k, 2.1M: a number where there is little room."""
     for scale, letter in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
         if value >= scale:
-            return f"{value / scale:.3g}{letter}" if value >= 10 * scale else f"{value / scale:.2g}{letter}"
+            return f"{value / scale:.0f}{letter}" if value >= 10 * scale else f"{value / scale:.2g}{letter}"
     return f"{value:g}"
 
 

@@ -37,7 +37,8 @@ class Spread:
 
     def signed(self) -> str:
         """A difference: its sign is always said."""
-        return ("+" if self.mean >= 0 else "") + str(self)
+        mean = round(self.mean, 4) + 0.0  # no minus before a zero
+        return ("+" if mean >= 0 else "") + str(Spread(mean, self.half, self.n))
 
 
 def student(freedom: int) -> float:
