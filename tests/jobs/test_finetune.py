@@ -298,6 +298,8 @@ def test_generate_chat_turn_by_turn_and_without_a_template(finetune, packtrain, 
         (["lora.rank=2", "compile=true"], "lora.rank runs on one device, without compile=true"),
         (["lora.rank=2", "lora.targets=[w9]"], "w9 is no matrix of a layer"),
         (["data.epochs=0"], "data.epochs=0: expected more than 0"),
+        (["callbacks.checkpointing.choose=valloss"], "choose=valloss: expected val/loss, another val/… column"),
+        (["callbacks.checkpointing.choose=tasks/piqa/acc_char"], "choose=tasks/piqa/acc_char: expected val/loss"),
         (["data.batch_tokens=6400"], "too few tokens for one batch"),
         (["template.user=nothing"], "expected {content} in it, once"),
         (["data.too_long=cutt"], "data.too_long=cutt"),
@@ -315,3 +317,18 @@ def test_another_template_data_or_rank_under_the_same_name_is_refused(finetune) 
     for other, said in (("template=plain", "tuning.template"), ("lora.rank=2", "tuning.lora.rank")):
         outcome = finetune("data.epochs=1", other, name="same")
         assert outcome.code == 2 and "holds another run" in outcome.err and said in outcome.err
+
+
+def test_a_spike_of_a_fine_tuning_prints_the_text_that_was_read_and_the_responses_loss(finetune, packtrain) -> None:
+    spike = "callbacks.loss_spike."
+    settings = (f"{spike}window=4", f"{spike}least=2", f"{spike}threshold=1e-9", "data.micro_batch=1")
+    outcome = finetune(*settings, "data.epochs=6", "data.held_out=0", name="spike")
+    assert outcome.code == 0, outcome.err
+    record = json.loads(sorted((outcome.run_dir / "spikes").glob("step-*.json"))[0].read_text())
+    code, out, err = packtrain("spike", "run=runs/spike", f"step={record['step']}")
+    assert code == 0, err
+    assert "### Instruction:" in out and "What follows" in out and "### Response:" in out
+    assert all(f"loss {entry['loss']:.4g}" in out for entry in record["sequences"])
+    unrecorded = next(step for step in (1, 2) if step != record["step"])
+    code, out, err = packtrain("spike", "run=runs/spike", f"step={unrecorded}")
+    assert code == 0 and "What follows" in out, err

@@ -25,7 +25,7 @@ class Checkpointing(Checkpoint):
 
     On several processes training waits only until its state is copied (`asynchronous`); the last save is waited for.
 
-    choose: the column of the run's rows by which a checkpoint is chosen, e.g. val/loss (lower is better), or tasks: the
+    choose: the val/… column of the run's rows by which a checkpoint is chosen, lower is better, or tasks: the
     mean of the downstream tasks' figures (higher is better). The best so far is saved when it is measured and kept,
     and is the one that other commands take of the run.
     """
@@ -42,6 +42,11 @@ class Checkpointing(Checkpoint):
         if keep_last < 1 or (keep_every is not None and keep_every < 1):
             raise UserError(
                 "callbacks.checkpointing: keep_last and keep_every must be at least 1 (keep_every=null: none)"
+            )
+        if choose not in (None, "tasks") and not choose.startswith("val/"):
+            raise UserError(
+                f"callbacks.checkpointing.choose={choose}: expected val/loss, another val/… column of metrics.csv, "
+                "tasks, or null"
             )
         self.run_dir, self.interval_tokens = run_dir, interval_tokens
         self.keep_last, self.keep_every, self.asynchronous = keep_last, keep_every, asynchronous

@@ -12,7 +12,6 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from packtrain.callbacks.spike_detector import Verdict
@@ -151,11 +150,10 @@ def sequences(origins: list[Origin], losses: dict[int, float], provenance: Prove
     """Of each sequence where it comes from and its loss, the highest (or what is no number) first; of the first few the
     beginning of every document's text."""
     ordered = sorted(origins, key=lambda o: -losses[o.sample] if math.isfinite(losses[o.sample]) else -math.inf)
-    read = reader(tokenizer)  # of a pack of instructions what is only read is below zero, as ~id
+    read = reader(tokenizer)
     found = []
     for place, origin in enumerate(ordered):
         ids = provenance.tokens(origin) if place < SHOWN else None
-        ids = np.where(ids < 0, ~ids, ids) if ids is not None else None
         documents, position = [], 0
         for document in origin.documents:
             entry: dict[str, Any] = {

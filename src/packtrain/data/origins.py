@@ -75,10 +75,10 @@ class Provenance:
         return found
 
     def tokens(self, origin: Origin) -> np.ndarray:
-        """The sequence (T + 1,) int64."""
+        """The sequence (T + 1,) int64; plain ids also where a pack has ~id for what is only read."""
         out = np.empty(self.length + 1, dtype=np.int64)
         self.shards(origin.domain).read(origin.block * self.length, out)
-        return out
+        return np.where(out < 0, ~out, out)
 
 
 def reader(tokenizer: str | Path) -> Callable[[Any], str]:
