@@ -3,6 +3,7 @@
 import json
 import os
 from pathlib import Path
+from threading import Thread
 
 import pytest
 import torch
@@ -260,3 +261,21 @@ def test_the_running_python_is_a_set_of_instructions() -> None:
 def test_padding_and_prompts_are_complements(tokenizer: Tokenizer) -> None:
     line = torch.tensor([[~1, ~7, 5, 2, ~2, ~2]])
     assert ids(line).tolist() == [[1, 7, 5, 2, 2, 2]] and counted(line).tolist() == [1, 2]
+
+
+def test_rank_0_of_several_packs_alone(tmp_path: Path, tokenizer: Tokenizer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The others wait for the pack; the library would have waited for their chunks, for ever."""
+    alone = ensure_instruction_shards(file(tmp_path, GOOD), tokenizer, PLAIN, 24, tmp_path / "alone", lambda _: None)
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("RANK", "0")
+    made: list[Path] = []
+    config = file(tmp_path, GOOD)
+    packing = Thread(
+        target=lambda: made.append(
+            ensure_instruction_shards(config, tokenizer, PLAIN, 24, tmp_path / "two", lambda _: None)
+        ),
+        daemon=True,
+    )
+    packing.start()
+    packing.join(30)
+    assert made and load_manifest(made[0]).fingerprint == load_manifest(alone).fingerprint

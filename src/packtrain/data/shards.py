@@ -45,10 +45,12 @@ class ShardWriter:
     def __init__(self, directory: Path, vocab_size: int) -> None:
         from litdata.streaming.item_loader import TokensLoader  # litdata takes a second to import; reading needs none
         from litdata.streaming.writer import BinaryWriter
+        from litdata.utilities.env import _DistributedEnv
 
         directory.mkdir(parents=True, exist_ok=True)
         self.directory, self.dtype = directory, token_dtype(vocab_size)
         self._writer = BinaryWriter(str(directory), chunk_bytes=CHUNK_BYTES, item_loader=TokensLoader())
+        self._writer._distributed_env = _DistributedEnv(1, 0, 1)  # under torchrun it would wait for every rank's chunks
         self._documents = self._tokens = self._bytes = 0
 
     def add(self, ids: list[int] | npt.NDArray[Any], text_bytes: int) -> None:
