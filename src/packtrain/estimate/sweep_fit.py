@@ -120,7 +120,7 @@ def _linear(data: Any, grid: Any) -> tuple[Any, Any]:
     normal = columns.transpose(0, 2, 1) @ columns + 1e-12 * numpy.eye(3)
     right = columns.sum(axis=1)  # relative: the target is one everywhere
     values = numpy.linalg.solve(normal, right[..., None])[..., 0]
-    squares = ((columns @ values[..., None])[..., 0] - 1.0).__pow__(2).sum(axis=1)
+    squares = (((columns @ values[..., None])[..., 0] - 1.0) ** 2).sum(axis=1)
     bad = (values[:, 0] < 0) | (values[:, 1] <= 0) | (values[:, 2] <= 0)
     squares = numpy.where(bad, numpy.inf, squares)
     values[:, 1] *= n0 ** grid[:, 0]
