@@ -11,6 +11,9 @@ import pytest
 import yaml
 
 from packtrain.cli import main
+from packtrain.jobs.report import read_all
+from packtrain.report.answer_page import answer_pictures
+from packtrain.report.comparison import compare
 from packtrain.report.spread import Spread, student
 
 
@@ -181,3 +184,17 @@ def test_a_member_that_failed_is_shown_and_the_others_compared(
     lines = told(capsys, f"runs={folder}", "question='What helps?'")
     assert any("model.norm=odd,seed=1 failed: loss nan at step 3: stopped" in line for line in lines)
     assert "loss nan at step 3" in (folder / "report.html").read_text()
+
+
+def test_sizes_of_several_lengths_are_all_drawn(tmp_path: Path) -> None:
+    """Held out twice in each run is no curve: the training loss is drawn, and against FLOPs, for sizes differ."""
+    for dim in (64, 96):
+        for seed in (1, 2):
+            path = member(tmp_path / "runs/sizes", seed, 3.0 + dim / 100, {"model.dim": dim})
+            summary = json.loads((path / "summary.json").read_text())
+            (path / "summary.json").write_text(json.dumps({**summary, "parameters": dim * 1000}))
+    found = compare(read_all([*(tmp_path / "runs/sizes").iterdir()], tmp_path, [])[0], ["model.dim"], ["val/loss"])
+    drawn = {picture.name: picture for picture in answer_pictures(found)}
+    assert list(drawn) == ["ranking", "curves", "flops"] and drawn["curves"].title.startswith("train/loss")
+    for name in ("curves", "flops"):
+        assert len(drawn[name].figure.axes[0].lines) == 2, name

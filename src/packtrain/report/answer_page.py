@@ -89,7 +89,7 @@ def _all(found: Comparison) -> list[Picture]:
     ranking = dots([(label, s.mean, s.half or 0.0) for label, s in spreads], found.measure)
     shown = list(dict.fromkeys([found.reference, *found.ranked[:SHOWN]]))[:SHOWN]
     column = found.measure
-    if all(len(mean_curve(group, column)) < LEAST for group in shown):  # held out once or twice in a short run
+    if any(len(mean_curve(group, column)) < LEAST for group in shown):  # held out once or twice in a short run
         column = "train/loss"
     curves = {group.label: mean_curve(group, column) for group in shown}
     made = [
