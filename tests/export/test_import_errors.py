@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from packtrain.cli import main
 from tests.export.making import make_run
@@ -41,6 +44,7 @@ def refused(capsys: pytest.CaptureFixture[str], command: list[str], *expected: s
         ({"model_type": "mistral"}, "model_type 'mistral' is not LLaMA's"),
         ({"rope_scaling": {"rope_type": "llama3", "factor": 8.0}, "rope_parameters": None}, "rope scaling 'llama3'"),
         ({"attention_bias": True}, "attention_bias is true"),
+        ({"quantization_config": {"quant_method": "gptq"}}, "quantization_config is set: a quantised checkpoint"),
         ({"head_dim": 32}, "head_dim 32"),
         ({"hidden_act": "gelu"}, "hidden_act 'gelu'"),
         ({"hidden_size": 128, "head_dim": None}, "has shape"),
@@ -77,8 +81,6 @@ def test_tied_embeddings_are_copied_and_said(hf: Path, tmp_path: Path, capsys: p
 def test_a_bin_checkpoint_is_read_as_weights_alone(
     hf: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from safetensors.torch import load_file
-
     weights = load_file(hf / "model.safetensors")
     (hf / "model.safetensors").unlink()
     torch.save({**weights, "model.layers.0.self_attn.rotary_emb.inv_freq": torch.ones(4)}, hf / "pytorch_model.bin")
@@ -107,6 +109,37 @@ def test_a_truncated_shard_is_named(run: Path, tmp_path: Path, capsys: pytest.Ca
     refused(
         capsys, ["import", f"source={out}", "name=x", f"runs_dir={tmp_path}"], "consolidated.00.pth: cannot be read"
     )
+
+
+@pytest.mark.parametrize(
+    ("made", "expected"),
+    [
+        (lambda found: [1, 2], "holds no mapping of names to tensors"),
+        (lambda found: {**found, "norm.weight": 3}, "holds no mapping of names to tensors"),
+        (
+            lambda found: {**found, "norm.weight": torch.ones(64, dtype=torch.int8)},
+            "norm.weight holds int8: a quantised checkpoint cannot be read; take the original one",
+        ),
+    ],
+    ids=["a list", "a number", "whole numbers"],
+)
+def test_a_shard_that_holds_other_things_than_weights_is_refused(
+    run: Path, tmp_path: Path, made: Callable[[dict[str, Any]], Any], expected: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["export", f"checkpoint={run}", "format=meta", "shards=2", f"output={tmp_path / 'meta'}"]) == 0
+    capsys.readouterr()
+    shard = tmp_path / "meta" / "consolidated.01.pth"
+    torch.save(made(dict(torch.load(shard))), shard)
+    refused(capsys, ["import", f"source={tmp_path / 'meta'}", "name=x", f"runs_dir={tmp_path / 'runs'}"], expected)
+    assert not (tmp_path / "runs").exists()
+
+
+def test_whole_numbers_in_safetensors_are_refused(hf: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = load_file(hf / "model.safetensors")
+    save_file({**found, "model.norm.weight": found["model.norm.weight"].to(torch.int8)}, hf / "model.safetensors")
+    expected = "model.norm.weight holds int8: a quantised checkpoint cannot be read"
+    refused(capsys, ["import", f"source={hf}", "name=x", f"runs_dir={tmp_path / 'runs'}"], expected)
+    assert not list((tmp_path / "runs").iterdir())
 
 
 def test_a_missing_safetensors_shard_of_an_index_is_named(

@@ -146,6 +146,10 @@ def our_config(found: Mapping[str, Any], where: object) -> tuple[ModelConfig, bo
     kind = found.get("model_type")
     if kind != "llama":
         raise UserError(f"{where}: model_type {kind!r} is not LLaMA's; only checkpoints of model_type 'llama' are read")
+    if found.get("quantization_config"):
+        raise UserError(
+            f"{where}: quantization_config is set: a quantised checkpoint cannot be read; take the original"
+        )
     rope: dict[str, Any] = {}
     for key in ("rope_scaling", "rope_parameters"):
         if not isinstance(values := found.get(key) or {}, Mapping):

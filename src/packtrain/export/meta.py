@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from packtrain.errors import UserError
-from packtrain.export.shapes import Tensors, tensor_shapes
+from packtrain.export.shapes import Tensors, check_numbers, tensor_shapes
 from packtrain.export.stream import raw, said_as_os_error
 from packtrain.model.config import ModelConfig
 
@@ -138,13 +138,14 @@ def read_meta_folder(folder: Path, vocab_size: int | None) -> tuple[FromMeta, Mo
     if paths != expected or not paths:
         lacking = next((p.name for p in expected if p not in paths), "consolidated.00.pth")
         raise UserError(f"{folder}: {lacking} is missing; a Meta checkpoint needs all of its shards")
-    shards = [_load(path) for path in paths]
+    shards: list[Mapping[str, Tensor]] = [load_weights(path) for path in paths]
     config = our_config(read_json(folder / "params.json"), shards, vocab_size, folder / "params.json")
     shapes = tensor_shapes(config)
     for path, shard in zip(paths, shards, strict=True):
         for name, shape in shapes.items():
             if name not in shard:
                 raise UserError(f"{path}: the tensor {name} is missing; the file and params.json do not fit together")
+            check_numbers(shard[name], name, path)
             if shard[name].numel() * len(shards) != torch.Size(shape).numel() and tuple(shard[name].shape) != shape:
                 raise UserError(
                     f"{path}: {name} has shape {tuple(shard[name].shape)}, which is no part of {shape} in "
@@ -183,13 +184,14 @@ def our_config(
     return config
 
 
-def _load(path: Path) -> Mapping[str, Tensor]:
+def load_weights(path: Path) -> dict[str, Tensor]:
+    """The tensors of a torch file, mapped. Raises `UserError` for a file that holds anything else."""
     try:
         found = torch.load(path, map_location="cpu", mmap=True, weights_only=True)
     except Exception as error:  # torch raises errors of many kinds for a file that is no file of weights
-        reason = str(error).splitlines()[0]
-        raise UserError(f"{path}: cannot be read as a torch file of weights alone ({reason})") from error
-    if not isinstance(found, dict):
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise UserError(f"{path}: cannot be read as weights alone ({reason})") from error
+    if not isinstance(found, dict) or not all(isinstance(value, Tensor) for value in found.values()):
         raise UserError(f"{path}: holds no mapping of names to tensors")
     return found
 

@@ -7,17 +7,15 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from packtrain.errors import UserError
 from packtrain.export.huggingface import HF_ENDS, FromHF, hf_shapes, our_config
+from packtrain.export.meta import load_weights, read_json, read_meta_folder
 from packtrain.export.meta import our_config as metas_config
-from packtrain.export.meta import read_json, read_meta_folder
-from packtrain.export.shapes import Tensors, check_shapes, tensor_shapes
+from packtrain.export.shapes import Tensors, check_numbers, check_shapes, tensor_shapes
 from packtrain.model.config import ModelConfig
 
 IGNORED = ("rotary_emb.inv_freq",)  # buffers that old checkpoints carry along
@@ -100,9 +98,12 @@ class Files(Mapping[str, Tensor]):
     def __getitem__(self, name: str) -> Tensor:
         path = self.where[name]
         if path in self.mapped:
-            return self.mapped[path][name]
-        with safe_open(path, framework="pt") as file:
-            return file.get_tensor(name)
+            tensor = self.mapped[path][name]
+        else:
+            with safe_open(path, framework="pt") as file:
+                tensor = file.get_tensor(name)
+        check_numbers(tensor, name, path)
+        return tensor
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.shapes)
@@ -112,7 +113,7 @@ class Files(Mapping[str, Tensor]):
 
     def _shapes(self, path: Path) -> dict[str, tuple[int, ...]]:
         if path.suffix == ".bin":
-            self.mapped[path] = load_bin(path)
+            self.mapped[path] = load_weights(path)
             return {name: tuple(tensor.shape) for name, tensor in self.mapped[path].items()}
         try:
             with safe_open(path, framework="pt") as file:
@@ -131,14 +132,6 @@ def open_hf(source: Path) -> Files:
     raise UserError(f"{source}: has no weights: neither {SINGLE[0]} nor {SINGLE[1]}, nor an index of shards")
 
 
-def load_bin(path: Path) -> dict[str, Tensor]:
-    try:
-        found: Any = torch.load(path, map_location="cpu", mmap=True, weights_only=True)
-    except Exception as error:  # torch raises errors of many kinds for a file that is no file of weights
-        raise UserError(f"{path}: cannot be read as weights alone ({str(error).splitlines()[0]})") from error
-    return dict(found)
-
-
 def _indexed(source: Path, index: Path) -> dict[str, Path]:
     try:
         table = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
@@ -155,7 +148,7 @@ def _indexed(source: Path, index: Path) -> dict[str, Path]:
 
 def _names(path: Path) -> list[str]:
     if path.suffix == ".bin":
-        return list(load_bin(path))
+        return list(load_weights(path))
     try:
         with safe_open(path, framework="pt") as file:
             return list(file.keys())

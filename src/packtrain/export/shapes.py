@@ -57,3 +57,10 @@ def check_shapes(found: Mapping[str, tuple[int, ...]], expected: Mapping[str, tu
             f"{where}: holds {unknown[0]}, which a LLaMA of this configuration does not have: "
             "only plain LLaMA checkpoints can be read"
         )
+
+
+def check_numbers(tensor: Tensor, name: str, where: object) -> None:
+    """Raises `UserError` for whole numbers: weights that another program has quantised."""
+    if not tensor.is_floating_point():
+        kind = str(tensor.dtype).removeprefix("torch.")
+        raise UserError(f"{where}: {name} holds {kind}: a quantised checkpoint cannot be read; take the original one")
