@@ -122,7 +122,7 @@ def test_ctrl_c_during_an_answer_gives_the_prompt_back(run: Path, chatty: Path, 
     terminal = Terminal(*command, "device=cpu", "temperature=0")
     try:
         for number in range(2):
-            terminal.wait_for("> ")
+            terminal.wait_for("\r\n> ")
             terminal.type(f"def f{number}\n")
             terminal.wait_for(f"def f{number}\r\n")
             terminal.wait_for_more()

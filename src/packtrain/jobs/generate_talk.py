@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from itertools import chain
 
 from packtrain.errors import UserError
 from packtrain.inference.chat import ChatCodec, answered
@@ -19,11 +20,11 @@ def one(decoder: Decoder, codec: Codec, prompt: str, config: GenerationConfig, i
 
     interruptible: Ctrl-C ends the text, not the program.
     """
-    pieces = generate(decoder, codec, prompt, config, say)  # what it has to say of the prompt comes first
-    text = "" if isinstance(codec, ChatCodec) else prompt
-    print(text, end="", flush=True)
+    text = ""
     try:
-        for piece in answered(pieces) if isinstance(codec, ChatCodec) else pieces:
+        pieces = generate(decoder, codec, prompt, config, say)  # what it has to say of the prompt comes first
+        pieces = answered(pieces) if isinstance(codec, ChatCodec) else chain([prompt], pieces)
+        for piece in pieces:
             text += piece
             print(piece, end="", flush=True)
     except KeyboardInterrupt as error:
