@@ -106,6 +106,7 @@ def test_a_tiny_model_learns_twenty_instructions_by_heart_and_answers_them(finet
         "callbacks.checkpointing.interval_tokens=1e9", "log_interval_tokens=1e9", name="heart",
     )  # fmt: skip
     assert outcome.code == 0, outcome.err
+    assert "MFU unknown (tokens that are only read have no logits, so a token costs less than 6N FLOPs)" in outcome.out
     assert "20 examples in" in outcome.out and "the loss is the responses' alone" in outcome.out
     asked = home / "asked.txt"
     asked.write_text("\n".join(text for text, _ in ROWS))

@@ -102,17 +102,22 @@ class Throughput(Meter):
         row |= {name: value for name, value in more.items() if value is not None}
         return {f"throughput/{name}": value for name, value in row.items()}
 
-    def _find_peak(self, module: Any) -> Peak | None:
-        """None for products in eight bits, too: their peak is another than bf16's, and not all are in eight. And where
-        weights are frozen: their gradients, a third of 6N, are not computed."""
-        frozen = any(not parameter.requires_grad for parameter in module.model.parameters())
-        return None if module.model.engine.fp8 or frozen else find_peak(module.device, module.model.compute_dtype)
-
     @staticmethod
-    def _why_no_mfu(module: Any) -> str:
+    def _cheaper(module: Any) -> str | None:
+        """Why a token of this run costs less than the convention counts, or None: then there is no MFU to be told."""
         if not all(parameter.requires_grad for parameter in module.model.parameters()):
             return "frozen weights have no gradients, so a token costs less than 6N FLOPs"
-        return f"peak FLOP/s of {module.device} in this precision is not known"
+        if module.masked:
+            return "tokens that are only read have no logits, so a token costs less than 6N FLOPs"
+        return None
+
+    def _find_peak(self, module: Any) -> Peak | None:
+        """None for products in eight bits, too: their peak is another than bf16's, and not all are in eight."""
+        without = module.model.engine.fp8 or self._cheaper(module)
+        return None if without else find_peak(module.device, module.model.compute_dtype)
+
+    def _why_no_mfu(self, module: Any) -> str:
+        return self._cheaper(module) or f"peak FLOP/s of {module.device} in this precision is not known"
 
     def _utilisation(self, tokens: float, seconds: float, module: Any) -> dict[str, float | None]:
         if self.peak is None or not seconds:
