@@ -5,7 +5,7 @@
 #   recipes/instruct.sh FILE EVAL                 MMLU, too, before and after; EVAL is the folder of its files (docs/tasks.md)
 #   scale=small base=FOLDER recipes/instruct.sh alpaca.json      LLaMA-7B by LoRA on one GPU; `plan finetune` says it fits
 #
-# Costs:   toy: 1 min 40 s by the clock, 2 minutes of CPU time (measured, on two nearly idle cores of an AMD EPYC), 0.00026
+# Costs:   toy: 1 min 40 s by the clock, 2 minutes of CPU time (measured, on two nearly idle cores of an AMD EPYC), 0.00011
 #          kWh (guessed: 10 W), and 3¼ minutes before for recipes/quickstart.sh where it was not run; one H200 by
 #          packtrain plan in bf16: under a second, which its kernels' launches alone exceed. No GPU, no network. small: not
 #          tried yet; its memory is planned by the first line.
