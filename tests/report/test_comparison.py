@@ -176,6 +176,12 @@ def test_a_mistake_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert said in err and err.count("\n") == 1
 
 
+def test_one_run_alone_is_told_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    member = next(path.parent for path in ablations(tmp_path / "runs/ablations").glob("*/config.yaml"))
+    assert main(["report", f"runs={member}", "question='Is it good?'"]) == 2
+    assert "by comparing runs, here is one alone; give runs=[A,B], or a sweep's" in capsys.readouterr().err
+
+
 def test_a_member_that_failed_is_shown_and_the_others_compared(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -129,6 +129,8 @@ def compare(
     `against`: the reference, as the page calls it. Raises `UserError` for a key in which no run differs, fewer than two
     groups, a column that no run has, or a reference that is none of the groups.
     """
+    if len(runs) < 2:
+        raise UserError("a question is answered by comparing runs, here is one alone; give runs=[A,B], or a sweep's")
     settings = _settings(runs, keys)
     measures = tuple(measures) or _usual(runs)
     groups: dict[tuple[str, ...], list[int]] = {}
