@@ -224,3 +224,25 @@ def test_the_carbon_table_stands_above_one_s_own_runs(tmp_path: Path, capsys: py
     (tmp_path / "mine" / "summary.json").unlink()
     assert cli.main(["plan", "carbon", f"runs=[{tmp_path / 'mine'}]"]) == 2
     assert "has not finished training" in capsys.readouterr().err
+
+
+def test_fit_refuses_runs_whose_losses_are_not_of_one_law(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    runs = tmp_path / "runs"
+    for dim in (64, 128, 256):
+        for tokens in (1e7, 1e8, 1e9):
+            write_run(runs / "sizes" / f"dim={dim},tokens={tokens:g}", dim, tokens)
+
+    def refused(name: str, changed: dict[str, Any], *words: str) -> str:
+        write_run(runs / name, 512, 1e9)
+        config = yaml.safe_load((runs / name / "config.yaml").read_text())
+        changed["model"] = config["model"] | changed.get("model", {})
+        (runs / name / "config.yaml").write_text(yaml.safe_dump(config | changed))
+        assert cli.main(["plan", "fit", f"runs_dir={runs}", *(words or (f"runs=[sizes,{name}]",))]) == 2
+        return capsys.readouterr().err
+
+    assert "tuned is a fine-tuning" in refused("tuned", {"tuning": {"lora": {"rank": 0}}})
+    assert "differ in tokenizer" in refused("pieces", {"fingerprints": {"tokenizer": "other"}})
+    assert "differ in data" in refused("text", {"fingerprints": {"data": "other"}}, "runs=[sizes]", "predict=[text]")
+    assert "differ in the switches" in refused("post", {"model": {"norm_placement": "post"}})
+    assert cli.main(["plan", "fit", f"runs_dir={runs}", "runs=[sizes]", "predict=[sizes]"]) == 2
+    assert "leave some for the fit" in capsys.readouterr().err

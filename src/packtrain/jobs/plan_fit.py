@@ -29,6 +29,11 @@ def answer(job: PlanJob) -> tuple[dict[str, Any], str]:
     unseen = {run.data.path for run in held_out}
     runs, left_out = finished_members(job.runs, job.runs_dir)
     runs = [run for run in runs if run.data.path not in unseen]
+    if held_out and not runs:
+        raise UserError(
+            "predict= names all the runs of runs=: leave some for the fit, which does not see those foretold"
+        )
+    _alike([*runs, *held_out])
     points = [point(run) for run in runs]
     found = fit_law(points)
     law = found.law
@@ -69,6 +74,26 @@ def answer(job: PlanJob) -> tuple[dict[str, Any], str]:
         temporary.replace(target)
         lines.append(f"written to {target}: packtrain plan law={target} inference_tokens=…")
     return result, "\n".join(lines)
+
+
+def _alike(runs: Sequence[Finished]) -> None:
+    """`UserError` where the losses of two runs are not of one law: other text, tokens or architecture."""
+    for run in runs:
+        if run.data.config.get("tuning"):
+            raise UserError(f"{run.name} is a fine-tuning, whose loss is of responses alone: leave it out")
+        for what, one, other in zip(_KIND, _kind(runs[0]), _kind(run), strict=True):
+            if one != other:
+                raise UserError(
+                    f"{run.name} and {runs[0].name} differ in {what}, so one law does not hold for both: leave one out"
+                )
+
+
+_KIND = ("tokenizer", "data", "the switches of the architecture")
+
+
+def _kind(run: Finished) -> tuple[Any, ...]:
+    prints = run.data.config.get("fingerprints") or {}
+    return prints.get("tokenizer"), prints.get("data"), run.model.unlike_llama
 
 
 def _predicted(found: SweepFit, runs: Sequence[Finished]) -> list[dict[str, Any]]:
