@@ -177,9 +177,12 @@ def test_a_mistake_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str
 
 
 def test_one_run_alone_is_told_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    member = next(path.parent for path in ablations(tmp_path / "runs/ablations").glob("*/config.yaml"))
-    assert main(["report", f"runs={member}", "question='Is it good?'"]) == 2
+    one = member(tmp_path / "runs/pair", 1, 3.0)
+    assert main(["report", f"runs={one}", "question='Is it good?'"]) == 2
     assert "by comparing runs, here is one alone; give runs=[A,B], or a sweep's" in capsys.readouterr().err
+    (one.parent / "failures.json").write_text(json.dumps({"model.norm=odd,seed=1": "loss nan at step 3: stopped"}))
+    assert main(["report", f"runs={one.parent}", "question='Is it good?'"]) == 2
+    assert "seed=1 is alone: model.norm=odd,seed=1 failed: loss nan at step 3" in capsys.readouterr().err
 
 
 def test_a_member_that_failed_is_shown_and_the_others_compared(

@@ -17,7 +17,7 @@ from packtrain.errors import UserError
 from packtrain.jobs.report import ReportJob, run
 from packtrain.report.differences import chosen
 from packtrain.report.event_files import read_scalars
-from packtrain.report.figures import chart, scale_of, smooth
+from packtrain.report.figures import chart, dots, scale_of, smooth
 from packtrain.report.pictures import time_parts
 from packtrain.report.reading import read_run
 from tests.browser import Browser
@@ -242,6 +242,24 @@ def test_a_legend_of_many_long_names_stands_below_the_axis_and_covers_nothing() 
             assert axes.xaxis.label.get_text() == "tokens (millions)"
             assert axes.xaxis.label.get_window_extent().y0 >= below.y1 and below.y0 >= 0
             assert axes.get_window_extent().height > 100
+
+
+@pytest.mark.filterwarnings("error")
+def test_names_of_many_settings_are_folded_and_stand_in_the_picture() -> None:
+    long = ", ".join(f"model.switch_{n}=another" for n in range(6))
+    beside = dots([("baseline", 3.0, 0.1), (long, 2.9, 0.1)], "val/loss")
+    curve = [(1e6, 3.0), (2e6, 2.0)]
+    below = chart({"": dict.fromkeys(("baseline", long, "c", "d"), curve)})
+    for figure in (beside, below):
+        figure.draw_without_rendering()
+        (axes,) = figure.axes
+        assert min(axes.get_window_extent().width, axes.get_window_extent().height) > 60
+        names = [*axes.get_yticklabels(), *(text for legend in figure.legends for text in legend.get_texts())]
+        assert any(long == " ".join(name.get_text().split()) for name in names)
+        boxes = [name.get_window_extent() for name in names]
+        assert all(box.x0 >= 0 and box.x1 <= figure.bbox.width for box in boxes)
+    first, second = (name.get_window_extent() for name in beside.axes[0].get_yticklabels())
+    assert first.y0 > second.y1, "the names do not touch"
 
 
 def test_smoothing_keeps_the_ends_and_axes_count_in_words() -> None:

@@ -85,6 +85,11 @@ def run(job: ReportJob) -> None:
 def answer(job: ReportJob, runs: Sequence[RunData], names: Sequence[str], failed: dict[str, str], output: Path) -> None:
     """The page that answers `question` by comparing groups of runs; its first sentence and ranking on the screen."""
     keys, measures = _listed(job.compare), _listed(job.measure)
+    if len(runs) == 1 and failed:
+        name, line = next(iter(failed.items()))
+        raise UserError(
+            f"a question is answered by comparing runs, and {names[0]} is alone: {Path(name).name} failed: {line}"
+        )
     if job.along:
         found = series(runs, job.along, keys, measures, job.reference)
     else:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import math
+import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ INK = "#777788"  # readable on white and on black alike; in the SVG it becomes t
 SIZE = (5.2, 3.3)  # inches: letters that are still read when a phone shows the picture on 360 pixels
 MOST_TICKS = 6  # values of a sweep that are ticked each
 MOST_POINTS = 600  # of a curve in a picture
+BESIDE, BELOW = 32, 64  # letters of a line of names beside an axis, and below the picture
 Curve = Sequence[tuple[float, float]]
 
 
@@ -116,18 +118,24 @@ def dots(rows: Sequence[tuple[str, float, float]], x_label: str, zero: bool = Fa
     """
     if not rows:
         return None
-    figure = _figure((SIZE[0], 1.0 + 0.28 * len(rows)))
+    labels = [folded(label, BESIDE) for label, _, _ in rows]
+    figure = _figure((SIZE[0], 1.0 + 0.28 * len(rows) + 0.14 * sum(label.count("\n") for label in labels)))
     axes = figure.subplots()
     places = range(len(rows))
     values, halves = [value for _, value, _ in rows], [half for _, _, half in rows]
     axes.errorbar(values, places, xerr=halves, fmt="o", color=COLOURS[0], markersize=4, linewidth=1.2, capsize=2)
     if zero:
         axes.axvline(0, color=INK, linewidth=0.8)
-    axes.set_yticks(places, [label for label, _, _ in rows])
+    axes.set_yticks(places, labels)
     axes.invert_yaxis()
     axes.set_xlabel(x_label, color=INK)
     _plain(axes)
     return figure
+
+
+def folded(label: str, width: int) -> str:
+    """In lines of at most `width` letters: a group that differs in many settings has a long name."""
+    return textwrap.fill(label, width, break_on_hyphens=False)
 
 
 def smooth(points: Curve, share: float = 0.02) -> Curve:
@@ -214,7 +222,9 @@ def _legend(figure: Any, axes: Any | None, labels: Sequence[str]) -> None:
         handles: dict[str, Any] = {}
         for one in figure.axes:
             handles |= {label: handle for handle, label in zip(*one.get_legend_handles_labels(), strict=True)}
+        names = [folded(label, BELOW) for label in handles]
         columns = max(1, min(3, 50 // (max(map(len, labels)) + 5)))
-        figure.set_figheight(figure.get_figheight() + 0.18 * -(-len(labels) // columns))
-        figure.legend(handles.values(), handles, loc="outside lower center", ncols=columns, frameon=False,
+        lines = -(-len(labels) // columns) + sum(name.count("\n") for name in names)
+        figure.set_figheight(figure.get_figheight() + 0.18 * lines)
+        figure.legend(handles.values(), names, loc="outside lower center", ncols=columns, frameon=False,
                       labelcolor=INK, fontsize=9)  # fmt: skip
